@@ -1,0 +1,1 @@
+"""Step time, FLOPs, and what a config would cost before it runs."""

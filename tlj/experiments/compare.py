@@ -1,0 +1,139 @@
+"""The main job: train the source if there is to be one, train the grid, time the steps."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+import time
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from tlj import config as configuration
+from tlj.benchmark.step_time import measure_step_times
+from tlj.errors import InputError
+from tlj.experiments.grid import Grid, PlannedRun, make_grid, run_config
+from tlj.experiments.runner import check_same_config, run_all, train_one
+from tlj.training.programs import Programs, count_compilations
+from tlj.training.run_files import write_json
+from tlj.training.setup import set_up
+
+
+def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> None:
+    """Sets every run up without training anything, so that a mistake in the last arm costs no work on the first."""
+    for run in grid.runs:
+        check_same_config(workdir / run.folder, run.config)
+        # The source that a run will load may not be there yet; its architecture is known from the config.
+        known = {**run.config, "init": "scratch", "model": {**run.config["model"], "source": ""}}
+        set_up(known if grid.source else run.config, workdir)
+    if grid.source:
+        check_same_config(workdir / "source", grid.source)
+        set_up(grid.source, workdir)
+        if config.model.source != "source":
+            raise InputError(
+                f"config.pretrain makes the model source in 'source', but the source is {config.model.source!r}",
+                where="config.model.source",
+                do="set it to 'source', or empty config.pretrain",
+            )
+
+
+def _describe(config: ConfigDict, grid: Grid, command: str) -> dict[str, Any]:
+    """What ``comparison.json`` says: all that the evidence needs to know besides the runs' own files."""
+    return {
+        "task": config.data.source,
+        "source_task": grid.source["data"]["source"] if grid.source else None,
+        "metric": "accuracy",
+        "margin": config.margin,
+        "twin": grid.twin,
+        "arms": [
+            {
+                "arm": arm.name,
+                "strategy": arm.strategy,
+                "init": arm.init,
+                "declared": configuration.to_dict(config.declared).get(arm.name, {}),
+                "diff": grid.diffs[arm.name],
+            }
+            for arm in grid.arms
+        ],
+        "budgets": list(grid.budgets),
+        "seeds": list(grid.seeds),
+        "model": configuration.to_dict(config.model),
+        "steps": config.steps,
+        "global_batch_size": config.global_batch_size,
+        "command": command,
+        "runs": [
+            {"arm": run.arm.name, "budget": run.budget, "seed": run.seed, "path": str(run.folder)} for run in grid.runs
+        ],
+    }
+
+
+def _one_run_per_arm(grid: Grid) -> dict[str, PlannedRun]:
+    return {arm.name: next(run for run in grid.runs if run.arm == arm) for arm in grid.arms}
+
+
+def compare(config: ConfigDict, command: str) -> pathlib.Path:
+    """Trains every run of a comparison that is not done yet; what is done is left as it is.
+
+    Args:
+      config: of the comparison, with a workdir.
+      command: the user's command line, for the report.
+
+    Returns:
+      The workdir, ready for ``tlj.evidence``.
+
+    Raises:
+      InputError: for anything in the config that cannot be done, before any work.
+    """
+    workdir = pathlib.Path(config.workdir)
+    grid = make_grid(config)
+    _check_before_work(config, grid, workdir)
+    begin, programs = time.monotonic(), Programs()
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / "config.json", {**configuration.to_dict(config), "workdir": ""})
+    write_json(workdir / "comparison.json", _describe(config, grid, command))
+    with count_compilations() as compiled:
+        if grid.source:
+            _train_source(grid.source, workdir, programs)
+        trained = run_all(grid.runs, workdir, programs, config.experiments.workers)
+        if not (workdir / "step_time.json").exists():
+            setups = {name: set_up(run.config, workdir) for name, run in _one_run_per_arm(grid).items()}
+            write_json(workdir / "step_time.json", measure_step_times(setups, programs))
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(compiled.items()))
+    print(
+        f"{trained} runs trained, {len(grid.runs) - trained} already done, in {time.monotonic() - begin:.0f} s; "
+        f"{sum(compiled.values())} programs compiled" + (f" ({counts})" if counts else ""),
+        file=sys.stderr,
+    )
+    return workdir
+
+
+def _train_source(config: dict[str, Any], workdir: pathlib.Path, programs: Programs) -> None:
+    directory = workdir / "source"
+    if not (directory / "summary.json").exists():
+        what = f"source, {config['data']['source']}"
+        train_one(config, directory, workdir, what, configuration.digest(config), programs)
+
+
+def train(config: ConfigDict) -> pathlib.Path:
+    """Trains the one run that a config's own ``strategy``, ``init``, ``label_budget`` and ``seed`` describe.
+
+    Args:
+      config: with a workdir, which becomes the run directory; a relative ``model.source`` is relative to where the
+        command runs.
+
+    Returns:
+      The run directory.
+
+    Raises:
+      InputError: for anything in the config that cannot be done, before any work.
+    """
+    directory = pathlib.Path(config.workdir)
+    resolved = run_config(config)
+    check_same_config(directory, resolved)
+    what = f"{config.strategy}, {config.data.source}"
+    base = pathlib.Path(os.curdir)
+    summary = train_one(resolved, directory, base, what, configuration.digest(resolved), Programs())
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(summary["metrics"].items()) if value is not None)
+    print(metrics, file=sys.stderr)
+    return directory

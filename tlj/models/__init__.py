@@ -1,0 +1,1 @@
+"""Flax Linen modules: the families, their shared layers and the registry."""

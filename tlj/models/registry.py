@@ -1,0 +1,107 @@
+"""The families tlj knows: how a family is sized, built, and where its depths are."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from tlj.errors import InputError, nearest_name, unknown_name
+from tlj.models.layers import Classifier
+from tlj.models.resnet import ResNet, ResNetSpec
+from tlj.models.vit import ViT, ViTSpec
+
+Spec = ViTSpec | ResNetSpec
+
+
+def depth_of(path: str, blocks: int) -> int:
+    """Returns the depth of a parameter: 0 for the embedding, i + 1 for block i, ``blocks`` + 1 for the head.
+
+    What stands between the last block and the head (a final norm) belongs to the last block.
+
+    Args:
+      path: the parameter's path, for example ``"backbone/block3/mlp/up/kernel"``.
+      blocks: number of blocks of the backbone.
+    """
+    if path.startswith("head/"):
+        return blocks + 1
+    if path.startswith("backbone/embedding/"):
+        return 0
+    block = re.match(r"backbone/block(\d+)/", path)
+    return int(block.group(1)) + 1 if block else blocks
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One family of architectures.
+
+    Attributes:
+      name: what ``config.model.family`` says.
+      spec: the frozen dataclass of its sizes; has ``num_classes``, ``depth`` and ``input_shape``.
+      backbone: the Linen module, built from a spec and a compute dtype.
+      depth_of: from a parameter's path and the number of blocks to its depth.
+    """
+
+    name: str
+    spec: type[Spec]
+    backbone: Callable[..., nn.Module]
+    depth_of: Callable[[str, int], int] = depth_of
+
+
+FAMILIES = {
+    family.name: family for family in (Family("vit", ViTSpec, ViT), Family("resnet", ResNetSpec, ResNet))
+}
+
+
+def family_of(spec: Spec) -> Family:
+    """Returns the family that a spec belongs to."""
+    return next(family for family in FAMILIES.values() if isinstance(spec, family.spec))
+
+
+def make_spec(family: str, settings: Mapping[str, Any], **sizes: Any) -> Spec:
+    """Builds the spec of a family from a config's settings.
+
+    Args:
+      family: name of a registered family.
+      settings: sizes by name; lists become tuples.
+      **sizes: sizes that the data decides, such as ``num_classes``; they win over ``settings``.
+
+    Raises:
+      InputError: for a family or a setting that does not exist, or a value of another type.
+    """
+    if family not in FAMILIES:
+        raise unknown_name("model family", family, FAMILIES, where="config.model.family")
+    kind = FAMILIES[family].spec
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    values = {}
+    for name, value in {**settings, **sizes}.items():
+        where = f"config.model.settings.{name}"
+        if name not in fields:
+            raise InputError(
+                f"{family} has no setting {name!r}",
+                where=where,
+                nearest=nearest_name(name, fields),
+                do=f"use one of {', '.join(fields)}",
+            )
+        wanted = type(fields[name])
+        value = tuple(value) if wanted is tuple and isinstance(value, list | tuple) else value
+        value = float(value) if wanted is float and isinstance(value, int) else value
+        if not isinstance(value, wanted) or isinstance(value, bool) or (wanted is int and value < 0):
+            raise InputError(f"{name} = {value!r} is not a {wanted.__name__}", where=where, do="change the value")
+        values[name] = value
+    return kind(**values)
+
+
+def build(spec: Spec, dtype: str = "float32") -> Classifier:
+    """Builds the module of a spec: a backbone that computes in ``dtype`` and a float32 head.
+
+    Example:
+      >>> module = build(ViTSpec(num_classes=5, image_size=8, patch_size=2, width=16, depth=2, heads=2))
+      >>> module.num_classes
+      5
+    """
+    return Classifier(family_of(spec).backbone(spec, jnp.dtype(dtype)), spec.num_classes)

@@ -1,0 +1,138 @@
+"""The Vision Transformer (Dosovitskiy et al. 2021, arXiv:2010.11929), sized by its spec."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from tlj.errors import InputError
+from tlj.models.layers import ACTIVATIONS, MLP, SelfAttention
+
+
+@dataclasses.dataclass(frozen=True)
+class ViTSpec:
+    """Sizes of a ViT; the defaults are ViT-B/16.
+
+    Attributes:
+      num_classes: outputs of the head.
+      image_size: height and width of the input in pixels.
+      patch_size: height and width of a patch in pixels; divides ``image_size``.
+      width: width of the token stream.
+      depth: number of blocks.
+      heads: attention heads; divides ``width``.
+      mlp_width: hidden width of a block's MLP; 0 means four times ``width``.
+      activation: of the MLP, a key of ``tlj.models.layers.ACTIVATIONS``.
+      epsilon: of every LayerNorm.
+      pool: ``"first"`` takes the class token, ``"mean"`` averages the patch tokens and has no class token.
+      dropout: rate after the embedding, in the MLP and after each residual branch.
+      stochastic_depth: rate at which a sample skips a residual branch of the last block; earlier blocks linearly less.
+    """
+
+    num_classes: int = 1000
+    image_size: int = 224
+    patch_size: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_width: int = 0
+    activation: str = "gelu"
+    epsilon: float = 1e-6
+    pool: str = "first"
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
+
+    def __post_init__(self) -> None:
+        where = "config.model.settings"
+        if self.image_size % self.patch_size:
+            raise InputError(
+                f"patch_size {self.patch_size} does not divide image_size {self.image_size}",
+                where=where,
+                do="choose a patch_size that divides it",
+            )
+        if self.width % self.heads:
+            raise InputError(
+                f"heads {self.heads} does not divide width {self.width}", where=where, do="choose heads that divide it"
+            )
+        if self.pool not in ("first", "mean"):
+            raise InputError(f"unknown pool {self.pool!r}", where=where, do="use first or mean")
+        if self.activation not in ACTIVATIONS:
+            raise InputError(
+                f"unknown activation {self.activation!r}", where=where, do=f"use one of {', '.join(ACTIVATIONS)}"
+            )
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one input image."""
+        return (self.image_size, self.image_size, 3)
+
+
+class PatchEmbedding(nn.Module):
+    """Cuts the image into patches, projects them, prepends the class token and adds positions."""
+
+    spec: ViTSpec
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width 3"], *, train: bool
+    ) -> Float[Array, "batch length width"]:
+        spec = self.spec
+        patch = (spec.patch_size, spec.patch_size)
+        tokens = nn.Conv(spec.width, patch, strides=patch, padding="VALID", dtype=self.dtype, name="patch")(images)
+        tokens = tokens.reshape(images.shape[0], -1, spec.width)
+        if spec.pool == "first":
+            token = self.param("class_token", nn.initializers.zeros, (1, 1, spec.width)).astype(self.dtype)
+            tokens = jnp.concatenate([jnp.broadcast_to(token, (len(images), 1, spec.width)), tokens], axis=1)
+        position = self.param("position", nn.initializers.normal(0.02), (1, *tokens.shape[1:]))
+        return nn.Dropout(spec.dropout)(tokens + position.astype(self.dtype), deterministic=not train)
+
+
+class ViTBlock(nn.Module):
+    """A pre-norm transformer block: attention and MLP, each behind a LayerNorm and a residual connection."""
+
+    spec: ViTSpec
+    skip_rate: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, tokens: Float[Array, "batch length width"], *, train: bool
+    ) -> Float[Array, "batch length width"]:
+        spec = self.spec
+
+        def residual(branch: Array) -> Array:
+            branch = nn.Dropout(spec.dropout)(branch, deterministic=not train)
+            return nn.Dropout(self.skip_rate, broadcast_dims=(1, 2))(branch, deterministic=not train)
+
+        def norm(name: str) -> nn.LayerNorm:
+            return nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name=name)
+
+        mixed = SelfAttention(spec.heads, self.dtype, name="attention")(norm("attention_norm")(tokens))
+        tokens = tokens + residual(mixed)
+        mlp = MLP(spec.mlp_width or 4 * spec.width, spec.activation, spec.dropout, self.dtype, name="mlp")
+        return tokens + residual(mlp(norm("mlp_norm")(tokens), train=train))
+
+
+class ViT(nn.Module):
+    """The backbone: images to one feature vector each.
+
+    Blocks are a Python loop, so that a freeze boundary between two of them removes the backward pass below it.
+    """
+
+    spec: ViTSpec
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width 3"], *, train: bool = False
+    ) -> Float[Array, "batch width"]:
+        spec = self.spec
+        tokens = PatchEmbedding(spec, self.dtype, name="embedding")(images.astype(self.dtype), train=train)
+        for i in range(spec.depth):
+            rate = spec.stochastic_depth * i / max(spec.depth - 1, 1)
+            tokens = ViTBlock(spec, rate, self.dtype, name=f"block{i}")(tokens, train=train)
+        tokens = nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name="norm")(tokens)
+        return tokens[:, 0] if spec.pool == "first" else tokens.mean(axis=1)

@@ -1,0 +1,70 @@
+"""``tlj.load``: a model with its variables, its sizes and the proof of where the variables came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float
+
+from tlj.data.images import Preprocessing
+from tlj.models.registry import Spec, build
+from tlj.pretrained.initialise import initial_variables
+from tlj.pretrained.load_report import LoadReport
+from tlj.pretrained.runs import read_run
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A model that can be called.
+
+    Attributes:
+      module: the Linen module.
+      variables: ``params`` and ``batch_stats``.
+      spec: its sizes.
+      preprocessing: what its images must have gone through (``tlj.data.images.normalise``).
+      report: what became of every leaf when it was loaded.
+    """
+
+    module: nn.Module
+    variables: dict[str, Any]
+    spec: Spec
+    preprocessing: Preprocessing
+    report: LoadReport
+
+    def __call__(self, images: Float[Array, "batch height width 3"]) -> Float[Array, "batch classes"]:
+        """Returns the logits of normalised images, in evaluation mode."""
+        return jax.jit(self.module.apply)(self.variables, images)
+
+
+def load(
+    source: str | os.PathLike[str],
+    init: str = "pretrained",
+    num_classes: int | None = None,
+    *,
+    seed: int = 0,
+    dtype: str = "float32",
+) -> Model:
+    """Loads a model from a run of tlj, or makes its twin.
+
+    Args:
+      source: a run directory, for example ``"DIR/source"``.
+      init: ``"pretrained"``; ``"scratch"`` or ``"mean_var"`` for a twin of the same architecture and preprocessing.
+      num_classes: outputs of a new head; None keeps the source's classes, and with ``"pretrained"`` its head.
+      seed: of the new head and of what else is initialised.
+      dtype: what the backbone computes in; parameters stay float32.
+
+    Returns:
+      The model; ``model(images)`` gives logits.
+
+    Raises:
+      InputError: where the source does not exist or does not fit.
+    """
+    found = read_run(pathlib.Path(source))
+    spec = dataclasses.replace(found.spec, num_classes=num_classes or found.spec.num_classes)
+    variables, report = initial_variables(init, spec, found, seed, keep_head=num_classes is None)
+    return Model(build(spec, dtype), variables, spec, found.preprocessing, report)

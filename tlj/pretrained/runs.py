@@ -1,0 +1,104 @@
+"""A run of tlj as a source of pretrained parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from tlj.data.images import Preprocessing
+from tlj.errors import InputError, nearest_name
+from tlj.models.registry import Spec, family_of, make_spec
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PretrainedSource:
+    """A model as its files hold it.
+
+    Attributes:
+      spec: its sizes, with the classes it was trained on.
+      preprocessing: what it expects of its images.
+      variables: ``params`` and ``batch_stats`` (empty for a family without) as nested NumPy arrays.
+      step: the step the parameters are of.
+    """
+
+    spec: Spec
+    preprocessing: Preprocessing
+    variables: dict[str, Any]
+    step: int
+
+
+def describe_model(spec: Spec, preprocessing: Preprocessing) -> dict[str, Any]:
+    """Returns what a run's manifest says of its model: enough to build it and to feed it."""
+    return {
+        "family": family_of(spec).name,
+        "spec": dataclasses.asdict(spec),
+        "preprocessing": dataclasses.asdict(preprocessing),
+    }
+
+
+def checkpoint_steps(run: pathlib.Path) -> list[int]:
+    """Returns the steps that a run has finished checkpoints of, sorted; names that are no step are not checkpoints."""
+    folder = run / "checkpoints"
+    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()) if folder.is_dir() else []
+
+
+def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str, Any], int]:
+    """Reads the parameters and statistics of a checkpoint as NumPy arrays, leaving the optimizer's state on disk.
+
+    Args:
+      run: a run directory.
+      step: of the checkpoint; None takes the latest.
+
+    Returns:
+      ``{"params": ..., "batch_stats": ...}`` and the step.
+
+    Raises:
+      InputError: where there is no such checkpoint.
+    """
+    steps = checkpoint_steps(run)
+    if not steps:
+        raise InputError("no checkpoint here", where=str(run), do="give the directory of a run of tlj that has been trained")
+    if step is not None and step not in steps:
+        raise InputError(f"no checkpoint of step {step}", where=str(run), nearest=nearest_name(str(step), map(str, steps)))
+    step = steps[-1] if step is None else step
+    path = run / "checkpoints" / str(step)
+    context = ocp.Context()
+    context.pytree.loading.partial_load = True
+    with context:
+        saved = ocp.metadata(path).metadata
+        # An empty tree has no leaves and is not in the metadata.
+        wanted = {name: saved.get(name, {}) for name in ("params", "batch_stats")}
+        hosts = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), wanted)
+        read = ocp.load(path, {name: tree for name, tree in hosts.items() if tree})
+    return {"params": read["params"], "batch_stats": read.get("batch_stats", {})}, step
+
+
+@functools.lru_cache(maxsize=2)
+def read_run(run: pathlib.Path, step: int | None = None) -> PretrainedSource:
+    """Reads a run of tlj: its model's spec, its preprocessing and its parameters.
+
+    Args:
+      run: a run directory.
+      step: of the checkpoint; None takes the latest.
+
+    Raises:
+      InputError: where there is no run, or it has no such checkpoint.
+    """
+    manifest = run / "manifest.json"
+    if not manifest.is_file():
+        raise InputError(
+            "no run of tlj here (there is no manifest.json)", where=f"config.model.source = {run}", do="give a run directory"
+        )
+    model = json.loads(manifest.read_text())["model"]
+    variables, step = read_variables(run, step)
+    preprocessing = {name: tuple(v) if isinstance(v, list) else v for name, v in model["preprocessing"].items()}
+    return PretrainedSource(
+        make_spec(model["family"], model["spec"]), Preprocessing(**preprocessing), variables, step
+    )

@@ -1,0 +1,1 @@
+"""One run: state, step, loop, evaluation, checkpoints and the files a run leaves behind."""

@@ -1,0 +1,62 @@
+"""Honest time: windows of steps ended by one wait for the device, and everything else charged apart."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import statistics
+import time
+from collections.abc import Iterator
+
+SHORTEST_WINDOW = 20
+
+
+class Clock:
+    """Measures windows of steps, and what interrupts them.
+
+    A pause (an evaluation, a checkpoint) is charged to its name and taken out of the window it falls in. A wait for
+    input is charged to its name and left in: the device may have been busy meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.charged: collections.Counter[str] = collections.Counter()
+        self.windows: list[tuple[int, float]] = []
+        self._paused = 0.0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins a window now."""
+        self._begin, self._paused = time.perf_counter(), 0.0
+
+    def end(self, steps: int) -> float:
+        """Ends a window; the caller has waited for the device. Returns its seconds per step and begins the next."""
+        seconds = time.perf_counter() - self._begin - self._paused
+        self.windows.append((steps, seconds / steps))
+        self.begin()
+        return seconds / steps
+
+    @contextlib.contextmanager
+    def pause(self, name: str) -> Iterator[None]:
+        """Charges what happens inside to ``name`` and takes it out of the window."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - begin
+            self.charged[name] += seconds
+            self._paused += seconds
+
+    @contextlib.contextmanager
+    def charge(self, name: str) -> Iterator[None]:
+        """Charges what happens inside to ``name`` and leaves it in the window."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.charged[name] += time.perf_counter() - begin
+
+    def step_s(self) -> float | None:
+        """Returns the median seconds per step over windows of at least ``SHORTEST_WINDOW`` steps, else over all."""
+        long = [seconds for steps, seconds in self.windows if steps >= SHORTEST_WINDOW]
+        times = long or [seconds for _, seconds in self.windows]
+        return statistics.median(times) if times else None

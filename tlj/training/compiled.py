@@ -1,0 +1,133 @@
+"""The compiled programs of a run: its initial state, its step per phase, its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from tlj.freezing.optimizer import build_optimizer, hyperparameters
+from tlj.freezing.partition import Phase
+from tlj.streams import key
+from tlj.training.checkpoints import abstract
+from tlj.training.parallel import batch_sharding, replicated, state_shardings
+from tlj.training.programs import Program, Programs
+from tlj.training.setup import Setup, variable_shapes
+from tlj.training.state import TrainState, create_state
+from tlj.training.step import make_evaluate_step, make_train_step
+
+
+def run_keys(seed: int) -> dict[str, jax.Array]:
+    """Returns the keys that a step takes: those of the ``augment`` and ``dropout`` streams."""
+    return {name: key(seed, name) for name in ("augment", "dropout")}
+
+
+def group_numbers(setup: Setup, phase: Phase) -> dict[str, dict[str, np.float32]]:
+    """Returns the hyperparameters of a phase's groups, from the config."""
+    optimizer = setup.config["optimizer"]
+    return hyperparameters(
+        phase,
+        learning_rate=optimizer["learning_rate"],
+        weight_decay=optimizer["weight_decay"],
+        steps=setup.config["steps"],
+        warmup_steps=optimizer["warmup_steps"],
+    )
+
+
+def _shape_key(setup: Setup) -> tuple[Any, ...]:
+    """What every program of a run depends on."""
+    mesh = setup.mesh
+    return (setup.spec, setup.dtype, setup.preprocessing, tuple(mesh.shape.items()), tuple(mesh.devices.flat))
+
+
+def _phase_key(setup: Setup, phase: Phase) -> tuple[Any, ...]:
+    return (*_shape_key(setup), phase.digest, setup.optimizer)
+
+
+def abstract_state(setup: Setup, phase: Phase) -> TrainState:
+    """Returns the shapes and shardings of a phase's state; nothing is computed."""
+    variables = variable_shapes(setup.spec)
+    optimizer = build_optimizer(variables["params"], phase, setup.optimizer)
+    numbers = group_numbers(setup, phase)
+    shapes = jax.eval_shape(lambda v, n: create_state(v, phase, optimizer, n), variables, numbers)
+    return abstract(shapes, state_shardings(setup.mesh, shapes))
+
+
+def abstract_batch(setup: Setup, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shape and sharding of a batch of this run's source."""
+    sharding = batch_sharding(setup.mesh)
+    example = setup.source.batch(np.zeros(1, int))
+    return {
+        name: jax.ShapeDtypeStruct((batch_size, *array.shape[1:]), array.dtype, sharding=sharding)
+        for name, array in example.items()
+    }
+
+
+def initial_state(setup: Setup, phase: Phase, variables: Mapping[str, Any], programs: Programs) -> TrainState:
+    """Creates the state at step 0 on its shardings; the given variables stay whole (donation takes the copy)."""
+    state = abstract_state(setup, phase)
+    optimizer = build_optimizer(state.params, phase, setup.optimizer)
+
+    def make() -> jax.stages.Wrapped:
+        def initialise_state(variables: Mapping[str, Any], numbers: Mapping[str, Any]) -> TrainState:
+            return create_state(variables, phase, optimizer, numbers)
+
+        return jax.jit(initialise_state, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, state))
+
+    numbers = group_numbers(setup, phase)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (dict(variables), numbers))
+    program, _ = programs.get(("state", *_phase_key(setup, phase)), make, *shapes)
+    return program.call(dict(variables), numbers)
+
+
+def step_program(setup: Setup, phase: Phase, programs: Programs) -> tuple[Program, bool]:
+    """Returns the compiled step of a phase, and whether this call compiled it.
+
+    It does not depend on the label budget, the seed, the init, the learning rate or the number of steps.
+    """
+    state = abstract_state(setup, phase)
+    batch = abstract_batch(setup, setup.config["global_batch_size"])
+    smoothing = setup.config["optimizer"]["label_smoothing"]
+
+    def make() -> jax.stages.Wrapped:
+        step = make_train_step(
+            setup.module,
+            phase,
+            setup.optimizer,
+            setup.preprocessing,
+            setup.augmentation,
+            smoothing,
+        )
+        everywhere = replicated(setup.mesh)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+        return jax.jit(
+            step,
+            in_shardings=(shardings, batch_sharding(setup.mesh), everywhere),
+            out_shardings=(shardings, everywhere),
+            donate_argnums=0,
+        )
+
+    shape = tuple((name, leaf.shape) for name, leaf in batch.items())
+    program_key = ("step", *_phase_key(setup, phase), setup.augmentation, smoothing, shape)
+    return programs.get(program_key, make, state, batch, run_keys(0))
+
+
+def evaluate_program(setup: Setup, programs: Programs) -> Program:
+    """Returns the compiled evaluation of a model; it is the same for every phase and arm."""
+    state = abstract_state(setup, setup.phases[0])
+    batch = abstract_batch(setup, setup.config["evaluate"]["batch_size"])
+
+    def make() -> jax.stages.Wrapped:
+        evaluate = make_evaluate_step(setup.module, setup.preprocessing)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, (state.params, state.batch_stats))
+        return jax.jit(
+            evaluate,
+            in_shardings=(*shardings, batch_sharding(setup.mesh)),
+            out_shardings=replicated(setup.mesh),
+        )
+
+    program_key = ("evaluate", *_shape_key(setup), setup.config["evaluate"]["batch_size"])
+    program, _ = programs.get(program_key, make, state.params, state.batch_stats, batch)
+    return program

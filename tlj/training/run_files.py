@@ -1,0 +1,80 @@
+"""The files of a run: written whole or not at all, except the metrics, which grow line by line."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+
+
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file by a temporary one and a rename, so that a kill leaves the old or the new, never a half."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+
+
+class MetricsLog:
+    """``metrics.jsonl``: append-only; a restart drops the lines beyond the step it continues from.
+
+    Args:
+      path: of the file.
+      step: the step that the run continues from; 0 for a fresh one.
+    """
+
+    def __init__(self, path: pathlib.Path, step: int):
+        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step] if step else []
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text("".join(kept))
+        os.replace(temporary, path)
+        self._file = path.open("a")
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Appends one line and hands it to the operating system, so that a kill of the process keeps it."""
+        self._file.write(json.dumps(row, sort_keys=True) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _whole_lines(path: pathlib.Path) -> list[str]:
+    """Lines that end; a kill may leave the last one cut."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Reads the rows of a ``metrics.jsonl``."""
+    return [json.loads(line) for line in _whole_lines(path)]
+
+
+def write_predictions(
+    path: pathlib.Path,
+    ids: Sequence[str],
+    labels: Int[np.ndarray, " n"],
+    logits: Float[np.ndarray, "n classes"],
+    splits: Sequence[str],
+) -> None:
+    """Writes ``predictions.parquet``: id, label, logits, group (unknown here) and split."""
+    table = pa.table(
+        {
+            "id": pa.array(ids, pa.string()),
+            "label": pa.array(labels, pa.int32()),
+            "logits": pa.array(list(logits.astype(np.float32)), pa.list_(pa.float32())),
+            "group": pa.nulls(len(ids), pa.string()),
+            "split": pa.array(splits, pa.string()),
+        }
+    )
+    temporary = path.with_name(path.name + ".tmp")
+    pq.write_table(table, temporary)
+    os.replace(temporary, path)
