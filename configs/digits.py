@@ -1,7 +1,7 @@
 """Handwritten digits: pretrain on 0-4, then transfer to 5-9 or train from scratch.
 
-    tlj compare --config=configs/digits.py --workdir=runs/digits            # a small ViT
-    tlj compare --config=configs/digits.py:resnet --workdir=runs/digits-resnet
+tlj compare --config=configs/digits.py --workdir=runs/digits            # a small ViT
+tlj compare --config=configs/digits.py:resnet --workdir=runs/digits-resnet
 """
 
 from ml_collections import ConfigDict
@@ -10,7 +10,7 @@ from tlj import config as configuration
 from tlj.errors import unknown_name
 
 MODELS = {
-    "vit": dict(patch_size=2, width=48, depth=3, heads=3, activation="gelu_tanh", pool="mean"),
+    "vit": dict(patch_size=2, width=48, depth=3, heads=3, activation="gelu_tanh"),
     "resnet": dict(stem="small", stem_width=16, block="basic", stage_depths=(1, 1, 1), stage_widths=(16, 32, 64)),
 }
 
@@ -29,7 +29,8 @@ def get_config(model: str | None = None) -> ConfigDict:
     config.model.source = "source"
     config.model.settings = MODELS[model]
     config.data.source = "digits:5-9"
-    config.pretrain = dict(data=dict(source="digits:0-4", test_fraction=0.2), steps=400)
+    config.pretrain = dict(data=dict(source="digits:0-4", test_fraction=0.1, validation_fraction=0.1), steps=600)
+    config.declared = {"linear_probe": dict(optimizer=dict(learning_rate=3e-2))}
     config.arms = ("scratch", "linear_probe", "last_blocks:1", "full", "full@mean_var")
     config.label_budgets = (10, 25, 50, 100, 200, "all")
     config.seeds = (0, 1, 2, 3, 4)

@@ -125,7 +125,9 @@ def budget_split(
     count = len(pool) if budget == "all" else int(budget)
     if count > len(pool):
         raise InputError(
-            f"a budget of {count} labels, but the pool has {len(pool)}", where=where, do=f"use at most {len(pool)} or 'all'"
+            f"a budget of {count} labels, but the pool has {len(pool)}",
+            where=where,
+            do=f"use at most {len(pool)} or 'all'",
         )
     rng = generator(seed, "data", 1)
     ordered = pool[_stratified_order(labels[pool], rng)]

@@ -134,6 +134,8 @@ def train(config: ConfigDict) -> pathlib.Path:
     what = f"{config.strategy}, {config.data.source}"
     base = pathlib.Path(os.curdir)
     summary = train_one(resolved, directory, base, what, configuration.digest(resolved), Programs())
-    metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(summary["metrics"].items()) if value is not None)
+    metrics = ", ".join(
+        f"{name} {value:.4f}" for name, value in sorted(summary["metrics"].items()) if value is not None
+    )
     print(metrics, file=sys.stderr)
     return directory

@@ -96,7 +96,9 @@ def label_counts(config: ConfigDict) -> tuple[int, ...]:
     pool, _ = test_split(open_source(config.data.source).labels, config.data.test_fraction, config.data.split_seed)
     counts = sorted(len(pool) if budget == "all" else budget for budget in config.label_budgets)
     if len(set(counts)) != len(counts):
-        raise InputError(f"two budgets are the same number: {counts}", where="config.label_budgets", do="name each once")
+        raise InputError(
+            f"two budgets are the same number: {counts}", where="config.label_budgets", do="name each once"
+        )
     return tuple(counts)
 
 
@@ -120,7 +122,9 @@ def make_grid(config: ConfigDict) -> Grid:
             for arm in arms:
                 resolved = _arm_config(config, arm, budget, seed)
                 both = _joined(declared.get(twin.name, {}), declared.get(arm.name, {}))
-                diffs[arm.name] = twin_diff(resolved, twin_config, both, where=f"arm {arm.name!r} and twin {twin.name!r}")
+                diffs[arm.name] = twin_diff(
+                    resolved, twin_config, both, where=f"arm {arm.name!r} and twin {twin.name!r}"
+                )
                 folder = pathlib.PurePosixPath("runs", arm.folder, str(budget), str(seed))
                 runs.append(PlannedRun(arm, budget, seed, resolved, folder))
     return Grid(arms, twin.name, budgets, tuple(config.seeds), tuple(runs), diffs, _source_config(config))

@@ -86,7 +86,12 @@ def run_all(runs: Sequence[PlannedRun], workdir: pathlib.Path, programs: Program
 
 
 def train_one(
-    config: Mapping[str, Any], directory: pathlib.Path, base: pathlib.Path, what: str, config_hash: str, programs: Programs
+    config: Mapping[str, Any],
+    directory: pathlib.Path,
+    base: pathlib.Path,
+    what: str,
+    config_hash: str,
+    programs: Programs,
 ) -> dict[str, Any]:
     """Trains one run with a bar that counts steps.
 

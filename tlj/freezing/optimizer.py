@@ -109,4 +109,3 @@ def build_optimizer(
     by_group = optax.multi_transform({**groups, FROZEN: optax.set_to_zero()}, label_tree(params, phase))
     clip = optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity()
     return optax.with_extra_args_support(optax.chain(clip, by_group))
-

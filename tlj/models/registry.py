@@ -52,9 +52,7 @@ class Family:
     depth_of: Callable[[str, int], int] = depth_of
 
 
-FAMILIES = {
-    family.name: family for family in (Family("vit", ViTSpec, ViT), Family("resnet", ResNetSpec, ResNet))
-}
+FAMILIES = {family.name: family for family in (Family("vit", ViTSpec, ViT), Family("resnet", ResNetSpec, ResNet))}
 
 
 def family_of(spec: Spec) -> Family:

@@ -97,7 +97,7 @@ class ConvNorm(nn.Module):
 
 
 class ResNetBlock(nn.Module):
-    """A residual block; the last norm's scale starts at zero, so the block starts as its shortcut (Goyal et al. 2017)."""
+    """A residual block; the last norm's scale starts at zero, so it starts as its shortcut (Goyal et al. 2017)."""
 
     width: int
     stride: int

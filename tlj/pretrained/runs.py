@@ -64,9 +64,13 @@ def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str
     """
     steps = checkpoint_steps(run)
     if not steps:
-        raise InputError("no checkpoint here", where=str(run), do="give the directory of a run of tlj that has been trained")
+        raise InputError(
+            "no checkpoint here", where=str(run), do="give the directory of a run of tlj that has been trained"
+        )
     if step is not None and step not in steps:
-        raise InputError(f"no checkpoint of step {step}", where=str(run), nearest=nearest_name(str(step), map(str, steps)))
+        raise InputError(
+            f"no checkpoint of step {step}", where=str(run), nearest=nearest_name(str(step), map(str, steps))
+        )
     step = steps[-1] if step is None else step
     path = run / "checkpoints" / str(step)
     context = ocp.Context()
@@ -94,11 +98,11 @@ def read_run(run: pathlib.Path, step: int | None = None) -> PretrainedSource:
     manifest = run / "manifest.json"
     if not manifest.is_file():
         raise InputError(
-            "no run of tlj here (there is no manifest.json)", where=f"config.model.source = {run}", do="give a run directory"
+            "no run of tlj here (there is no manifest.json)",
+            where=f"config.model.source = {run}",
+            do="give a run directory",
         )
     model = json.loads(manifest.read_text())["model"]
     variables, step = read_variables(run, step)
     preprocessing = {name: tuple(v) if isinstance(v, list) else v for name, v in model["preprocessing"].items()}
-    return PretrainedSource(
-        make_spec(model["family"], model["spec"]), Preprocessing(**preprocessing), variables, step
-    )
+    return PretrainedSource(make_spec(model["family"], model["spec"]), Preprocessing(**preprocessing), variables, step)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from tlj.freezing.optimizer import build_optimizer, hyperparameters
+from tlj.freezing.optimizer import OptimizerSettings, build_optimizer, hyperparameters
 from tlj.freezing.partition import Phase
+from tlj.models.registry import Spec
 from tlj.streams import key
 from tlj.training.checkpoints import abstract
 from tlj.training.parallel import batch_sharding, replicated, state_shardings
@@ -46,13 +49,18 @@ def _phase_key(setup: Setup, phase: Phase) -> tuple[Any, ...]:
     return (*_shape_key(setup), phase.digest, setup.optimizer)
 
 
+@functools.lru_cache(maxsize=32)
+def _abstract_state(spec: Spec, phase: Phase, settings: OptimizerSettings, mesh: Mesh) -> TrainState:
+    variables = variable_shapes(spec)
+    optimizer = build_optimizer(variables["params"], phase, settings)
+    numbers = hyperparameters(phase, learning_rate=0.0, weight_decay=0.0, steps=0, warmup_steps=0)
+    shapes = jax.eval_shape(lambda v, n: create_state(v, phase, optimizer, n), variables, numbers)
+    return abstract(shapes, state_shardings(mesh, shapes))
+
+
 def abstract_state(setup: Setup, phase: Phase) -> TrainState:
     """Returns the shapes and shardings of a phase's state; nothing is computed."""
-    variables = variable_shapes(setup.spec)
-    optimizer = build_optimizer(variables["params"], phase, setup.optimizer)
-    numbers = group_numbers(setup, phase)
-    shapes = jax.eval_shape(lambda v, n: create_state(v, phase, optimizer, n), variables, numbers)
-    return abstract(shapes, state_shardings(setup.mesh, shapes))
+    return _abstract_state(setup.spec, phase, setup.optimizer, setup.mesh)
 
 
 def abstract_batch(setup: Setup, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -82,36 +90,45 @@ def initial_state(setup: Setup, phase: Phase, variables: Mapping[str, Any], prog
     return program.call(dict(variables), numbers)
 
 
+def _jitted_step(setup: Setup, phase: Phase) -> jax.stages.Wrapped:
+    step = make_train_step(
+        setup.module,
+        phase,
+        setup.optimizer,
+        setup.preprocessing,
+        setup.augmentation,
+        setup.config["optimizer"]["label_smoothing"],
+    )
+    everywhere = replicated(setup.mesh)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(setup, phase))
+    return jax.jit(
+        step,
+        in_shardings=(shardings, batch_sharding(setup.mesh), everywhere),
+        out_shardings=(shardings, everywhere),
+        donate_argnums=0,
+    )
+
+
+def _step_shapes(setup: Setup, phase: Phase) -> tuple[Any, ...]:
+    batch = abstract_batch(setup, setup.config["global_batch_size"])
+    return abstract_state(setup, phase), batch, run_keys(0)
+
+
+def lower_step(setup: Setup, phase: Phase) -> jax.stages.Lowered:
+    """Returns the step of a phase as it goes into the compiler."""
+    return _jitted_step(setup, phase).lower(*_step_shapes(setup, phase))
+
+
 def step_program(setup: Setup, phase: Phase, programs: Programs) -> tuple[Program, bool]:
     """Returns the compiled step of a phase, and whether this call compiled it.
 
     It does not depend on the label budget, the seed, the init, the learning rate or the number of steps.
     """
-    state = abstract_state(setup, phase)
-    batch = abstract_batch(setup, setup.config["global_batch_size"])
+    shapes = _step_shapes(setup, phase)
+    batch = tuple((name, leaf.shape) for name, leaf in shapes[1].items())
     smoothing = setup.config["optimizer"]["label_smoothing"]
-
-    def make() -> jax.stages.Wrapped:
-        step = make_train_step(
-            setup.module,
-            phase,
-            setup.optimizer,
-            setup.preprocessing,
-            setup.augmentation,
-            smoothing,
-        )
-        everywhere = replicated(setup.mesh)
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-        return jax.jit(
-            step,
-            in_shardings=(shardings, batch_sharding(setup.mesh), everywhere),
-            out_shardings=(shardings, everywhere),
-            donate_argnums=0,
-        )
-
-    shape = tuple((name, leaf.shape) for name, leaf in batch.items())
-    program_key = ("step", *_phase_key(setup, phase), setup.augmentation, smoothing, shape)
-    return programs.get(program_key, make, state, batch, run_keys(0))
+    program_key = ("step", *_phase_key(setup, phase), setup.augmentation, smoothing, batch)
+    return programs.get(program_key, lambda: _jitted_step(setup, phase), *shapes)
 
 
 def evaluate_program(setup: Setup, programs: Programs) -> Program:

@@ -232,5 +232,7 @@ def _test_once(
         )
     metrics = {}
     for name, part in parts.items():
-        metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = loss_and_accuracy(logits[name], setup.source.labels[part])
+        metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = loss_and_accuracy(
+            logits[name], setup.source.labels[part]
+        )
     return metrics, sealed.opened

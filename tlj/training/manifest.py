@@ -25,7 +25,9 @@ def label_table(setup: Setup, phase: Phase) -> list[dict[str, Any]]:
     norm_mode, dropout.
     """
     shapes = variable_shapes(setup.spec)["params"]
-    sizes = {"/".join(entry.key for entry in path): leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
+    sizes = {
+        "/".join(entry.key for entry in path): leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
+    }
     optimizer = setup.config["optimizer"]
     rows = []
     for name in [*(group.name for group in phase.groups), FROZEN]:
@@ -70,7 +72,13 @@ def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, An
         "init": setup.init,
         "load_report": report.rows(),
         "phases": [
-            {"start": phase.start, "digest": phase.digest, "groups": label_table(setup, phase)} for phase in setup.phases
+            {
+                "start": phase.start,
+                "digest": phase.digest,
+                "groups": label_table(setup, phase),
+                "labels": phase.label_of,
+            }
+            for phase in setup.phases
         ],
         "config_hash": config_hash,
     }

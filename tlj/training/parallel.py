@@ -71,5 +71,5 @@ def state_shardings(mesh: Mesh, abstract_state: Any) -> Any:
 
 
 def put_batch(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
-    """Puts this process's part of a global batch on its devices."""
-    return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}
+    """Puts a global batch on the devices of this process."""
+    return jax.device_put(dict(batch), sharding)

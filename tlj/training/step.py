@@ -43,13 +43,12 @@ def make_train_step(
       label_smoothing: mass taken from the true class and spread over all.
 
     Returns:
-      The step. ``rng`` holds the ``augment`` and ``dropout`` keys of the run; each step folds its number in. ``metrics``
-      are float32 scalars on the device: loss, accuracy and gradient norm of this batch, and each group's learning rate.
+      The step. ``rng`` holds the ``augment`` and ``dropout`` keys of the run; each step folds its number in.
+      ``metrics`` are float32 scalars on the device: loss, accuracy and gradient norm of this batch, and the learning
+      rate of each group.
     """
 
-    def train_step(
-        state: TrainState, batch: Batch, rng: Mapping[str, Key[Array, ""]]
-    ) -> tuple[TrainState, Metrics]:
+    def train_step(state: TrainState, batch: Batch, rng: Mapping[str, Key[Array, ""]]) -> tuple[TrainState, Metrics]:
         rng = {name: jax.random.fold_in(key, state.step) for name, key in rng.items()}
         images = normalise(augment(batch["image"], rng["augment"], augmentation), preprocessing)
         trainable, frozen = split(state.params, phase)

@@ -1,0 +1,55 @@
+"""What every test shares: a compile cache kept between test runs, a tiny config, and one comparison made with it."""
+
+import os
+import pathlib
+
+import pytest
+
+# Read by JAX when it is first imported, which is after this file.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))
+# Tiny programs compile fast and there are many of them, so every one is worth keeping.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+
+TINY = {
+    "model": {
+        "family": "vit",
+        "source": "source",
+        "settings": {"patch_size": 4, "width": 16, "depth": 2, "heads": 2, "dropout": 0.1},
+    },
+    "data": {"source": "digits:5-9", "augment": {"shift": 1}},
+    "pretrain": {"data": {"source": "digits:0-4"}, "steps": 30},
+    "arms": ("scratch", "linear_probe", "last_blocks:1", "full", "full@mean_var"),
+    "label_budgets": (10, 40),
+    "seeds": (0, 1, 2),
+    "steps": 24,
+    "global_batch_size": 16,
+    "log": {"every": 8},
+    "evaluate": {"every": 12},
+    "experiments": {"workers": 2},
+    "optimizer": {"weight_decay": 0.1, "warmup_steps": 4},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """Builds the config of a tiny comparison on real digits, with changes: ``tiny_config(workdir, steps=5)``."""
+    from tlj import config as configuration
+
+    def make(workdir, **changes):
+        config = configuration.merge(configuration.default(), {**TINY, "workdir": str(workdir)})
+        return configuration.merge(config, changes) if changes else config
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def comparison(tiny_config, tmp_path_factory):
+    """The workdir of a whole tiny comparison, trained once, and what was compiled for it by name."""
+    from tlj.experiments.compare import compare
+    from tlj.training.programs import count_compilations
+
+    with count_compilations() as compiled:
+        workdir = compare(tiny_config(tmp_path_factory.mktemp("comparison")), "tlj compare --config=tiny.py")
+    return workdir, compiled

@@ -1,0 +1,109 @@
+"""What follows the answer."""
+
+import pytest
+
+from tlj.evidence.answer import evidence_of
+from tlj.evidence.effective_data import effective_data
+from tlj.evidence.findings import findings, notes
+from tlj.evidence.verdict import all_verdicts
+
+
+@pytest.fixture
+def said(in_memory, five_seeds):
+    """The findings of `{arm: {budget: mean}}`."""
+
+    def find(table, **settings):
+        cells = {arm: {b: five_seeds(mean) for b, mean in by_budget.items()} for arm, by_budget in table.items()}
+        comparison = in_memory(cells, **settings)
+        losses = {
+            arm: {b: [s.floored_error for s in comparison.cell(arm, b).values()] for b in by_budget}
+            for arm, by_budget in table.items()
+        }
+        evidence = evidence_of(comparison, all_verdicts(comparison))
+        return findings(evidence, effective_data("scratch", losses, "error")[1])
+
+    return find
+
+
+TABLE = {
+    "scratch": {10: 0.50, 25: 0.60, 100: 0.80},
+    "linear_probe": {10: 0.60, 25: 0.60, 100: 0.70},
+    "full": {10: 0.70, 25: 0.75, 100: 0.85},
+    "full@mean_var": {10: 0.52, 25: 0.60, 100: 0.80},
+}
+
+
+def test_another_arm_is_followed_over_the_budgets_against_the_twin_and_the_lead(said):
+    assert said(TABLE)[1] == (
+        "Training the head alone (linear_probe) gains on scratch at 10 labels (+10.0 points [10.0, 10.0]), equals "
+        "scratch within the margin at 25 labels and falls behind scratch at 100 labels (−10.0 points [−10.0, −10.0]); "
+        "it trails full at every budget (10 to 100 labels)."
+    )
+
+
+def test_the_control_splits_the_gain_into_scale_and_features(said):
+    assert said(TABLE)[2] == (
+        "Of the gain of full at 10 labels, +20.0 points [20.0, 20.0], the scale of the weights alone (full@mean_var: "
+        "each leaf redrawn with its pretrained mean and variance) gives +2.0 points [2.0, 2.0], and the features add "
+        "+18.0 points [18.0, 18.0]; full beats full@mean_var at every budget (10 to 100 labels)."
+    )
+
+
+def test_a_control_that_shows_nothing_is_not_said_to_give(said):
+    text = said(TABLE | {"full@mean_var": {10: 0.50, 25: 0.60, 100: 0.80}})[2]
+    assert "gives no sure gain, 0.0 points [0.0, 0.0]" in text
+    text = said(TABLE | {"full@mean_var": {10: 0.40, 25: 0.60, 100: 0.80}})[2]
+    assert "costs −10.0 points [−10.0, −10.0]" in text
+
+
+def test_without_a_gain_there_is_nothing_to_split(said):
+    table = TABLE | {"full": {10: 0.50, 25: 0.60, 100: 0.80}}
+    text = said({arm: table[arm] for arm in ("scratch", "full", "full@mean_var")})
+    assert text == [
+        "Fine-tuning everything (full) equals scratch within the margin at every budget (10 to 100 labels).",
+        "Fine-tuning everything (full@mean_var) gains on scratch at 10 labels (+2.0 points [2.0, 2.0]) and equals "
+        "scratch within the margin at 25 labels and above.",
+    ]
+
+
+def test_the_gain_is_said_in_labels_and_bounds_are_bounds(said):
+    first = said(TABLE)[0]
+    # An error of 0.30 lies at a share log(.4/.3)/log(.4/.2) = 0.415 of the way from 25 to 100 labels.
+    assert first.startswith(
+        "In labels, judged by test error: 10 labels with full do the work of about 44 from scratch (4.4×)"
+    )
+    assert first.endswith("and 100 labels with full do the work of at least 100 from scratch.")
+
+
+def test_nothing_finished_finds_nothing(in_memory):
+    comparison = in_memory({"scratch": {10: [0.5]}, "full": {25: [0.5]}})
+    evidence = evidence_of(comparison, all_verdicts(comparison))
+    assert findings(evidence, []) == []
+    assert notes(evidence, 1000) == []
+
+
+def noted(in_memory, seeds: int) -> str:
+    cells = {10: [0.5 + 0.01 * s for s in range(seeds)]}
+    comparison = in_memory({"scratch": cells, "full": cells})
+    return " ".join(notes(evidence_of(comparison, all_verdicts(comparison)), comparison.test_examples))
+
+
+def test_the_floor_of_the_exact_test_is_said_where_it_cannot_reach_five_percent(in_memory):
+    text = noted(in_memory, 5)
+    assert "With 5 seeds the exact sign-flip p cannot be smaller than 0.0625" in text
+    assert "6 seeds are the fewest" in text
+    assert "sign-flip" not in noted(in_memory, 6)
+
+
+def test_notes_say_what_the_intervals_leave_out(in_memory):
+    text = noted(in_memory, 5)
+    assert "does not cover the drawing of the 1,000 test examples" in text
+    assert "0.10 points" in text
+    assert "none corrected for the others" not in text
+
+
+def test_notes_count_the_verdicts_that_are_not_corrected(in_memory):
+    cells = {10: [0.5, 0.6], 25: [0.6, 0.7]}
+    comparison = in_memory({"scratch": cells, "full": cells, "linear_probe": cells})
+    text = notes(evidence_of(comparison, all_verdicts(comparison)), 1000)[-1]
+    assert text.startswith("There are 4 verdicts against scratch, none corrected")

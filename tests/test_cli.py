@@ -1,0 +1,309 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import types
+
+import pytest
+
+from tlj import cli
+from tlj.errors import InputError
+
+ROOT = pathlib.Path(__file__).parent.parent
+HEAVY = ("jax", "flax", "ml_collections", "numpy", "scipy", "matplotlib", "pyarrow", "absl", "orbax", "tensorflow")
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text("def get_config(arg=None):\n    return {'steps': 5}\n")
+    return str(path)
+
+
+class StandIns:
+    """Functions in place of those behind the verbs: what they return or raise is set here, what they got is kept."""
+
+    def __init__(self, monkeypatch):
+        self.calls = []
+        self.results = {
+            "tlj.experiments.compare": {
+                "compare": pathlib.Path("runs/a"),
+                "train": pathlib.Path("runs/one"),
+            },
+            "tlj.evidence.report": {"write_report": pathlib.Path("runs/a/report.html")},
+            "tlj.benchmark.plan": {"plan": {"phases": []}, "format_plan": "a plan"},
+            "tlj.training.inspection": {"inspect_run": {"step": 5}, "format_inspection": "a run"},
+        }
+        for module, functions in self.results.items():
+            stand_in = types.ModuleType(module)
+            for name in functions:
+                setattr(stand_in, name, self.function(module, name))
+            monkeypatch.setitem(sys.modules, module, stand_in)
+
+    def function(self, module, name):
+        def call(*arguments):
+            self.calls.append((name, *arguments))
+            result = self.results[module][name]
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+        return call
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    return StandIns(monkeypatch)
+
+
+def run(*words, cwd=ROOT):
+    return subprocess.run([sys.executable, "-m", "tlj", *words], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def refused(capsys, *words):
+    """Runs the words, which must be refused with one line on stderr, and returns the line."""
+    assert cli.main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("tlj: ")
+    assert err.count("\n") == 1
+    assert "usage" not in err
+    return err.strip()
+
+
+# Help, and how fast it comes.
+
+
+@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in cli.VERBS)])
+def test_help_imports_nothing_heavy(words):
+    program = (
+        "import sys, tlj.cli\n"
+        f"try: tlj.cli.main({words!r})\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def test_help_answers_in_half_a_second():
+    def seconds(*words):
+        start = time.perf_counter()
+        assert run(*words).returncode == 0
+        return time.perf_counter() - start
+
+    # The best of three: other work on the machine can only slow it down.
+    assert min(seconds("--help") for _ in range(3)) < 0.5
+    assert min(seconds("compare", "--help") for _ in range(3)) < 0.5
+
+
+def test_help_lists_every_verb_with_an_example(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for name, verb in cli.VERBS.items():
+        assert name in text
+        assert verb.example in text
+    assert "130" in text
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_the_help_of_a_verb_has_its_flags_and_an_example(name, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    text = capsys.readouterr().out
+    assert all(flag in text for flag in cli.VERBS[name].flags)
+    assert cli.VERBS[name].example in text
+    assert ("--config.optimizer.learning_rate=0.001" in text) == ("--config" in cli.VERBS[name].flags)
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_every_example_is_read_without_a_complaint(name):
+    assert cli.parse(cli.VERBS[name].example.split()[1:]).verb == name
+
+
+def test_the_version_is_shown(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("tlj")
+
+
+# What each verb calls and prints.
+
+
+def test_compare_passes_the_configuration_and_the_command_and_ends_with_the_report(
+    stand_ins, config_file, tmp_path, capsys
+):
+    words = ["compare", f"--config={config_file}", f"--workdir={tmp_path}/w d", "--config.seeds=0,1"]
+    assert cli.main(words) == 0
+    (name, config, command), reported = stand_ins.calls
+    assert reported == ("write_report", pathlib.Path("runs/a"))
+    assert (name, config.steps, config.seeds, config.workdir) == ("compare", 5, (0, 1), f"{tmp_path}/w d")
+    assert command == f"tlj compare --config={config_file} '--workdir={tmp_path}/w d' --config.seeds=0,1"
+    assert capsys.readouterr().out.splitlines()[-1] == "report: runs/a/report.html"
+
+
+def test_train_prints_the_run(stand_ins, config_file, tmp_path, capsys):
+    assert cli.main(["train", f"--config={config_file}", f"--workdir={tmp_path}/w"]) == 0
+    assert stand_ins.calls[0][0] == "train"
+    assert capsys.readouterr().out == "run: runs/one\n"
+
+
+def test_report_prints_the_report(stand_ins, tmp_path, capsys):
+    assert cli.main(["report", str(tmp_path)]) == 0
+    assert stand_ins.calls == [("write_report", tmp_path)]
+    assert capsys.readouterr().out == "report: runs/a/report.html\n"
+
+
+def test_plan_needs_no_workdir_and_prints_text_or_json(stand_ins, config_file, capsys):
+    assert cli.main(["plan", f"--config={config_file}"]) == 0
+    assert capsys.readouterr().out == "a plan\n"
+    assert cli.main(["plan", f"--config={config_file}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"phases": []}
+    assert [name for name, *_ in stand_ins.calls] == ["plan", "format_plan", "plan"]
+
+
+def test_inspect_prints_text_or_json(stand_ins, tmp_path, capsys):
+    assert cli.main(["inspect", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "a run\n"
+    assert cli.main(["inspect", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"step": 5}
+    assert stand_ins.calls[0] == ("inspect_run", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words", [["--config.steps=9"], ["--config.steps", "9"], ["--config.steps=1", "--config.steps=9"]]
+)
+def test_overrides_are_written_with_or_without_an_equals_sign(words, stand_ins, config_file):
+    assert cli.main(["plan", "--config", config_file, *words]) == 0
+    assert stand_ins.calls[0][1].steps == 9
+
+
+def test_the_home_folder_is_expanded_in_workdir(stand_ins, config_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["train", f"--config={config_file}", "--workdir=~/runs"]) == 0
+    assert stand_ins.calls[0][1].workdir == f"{tmp_path}/runs"
+
+
+def test_a_verb_leaves_the_environment_of_jax_alone(stand_ins, config_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    before = dict(os.environ)
+    assert cli.main(["train", f"--config={config_file}", f"--workdir={tmp_path}/w"]) == 0
+    assert dict(os.environ) == before
+
+
+# Mistakes.
+
+
+def test_an_unknown_verb_names_the_nearest(capsys):
+    line = refused(capsys, "compre", "--config=configs/digits.py")
+    assert "unknown verb 'compre'" in line
+    assert "did you mean 'compare'?" in line
+
+
+@pytest.mark.parametrize("words", [[], ["--config=configs/digits.py", "compare"]])
+def test_a_missing_verb_lists_them(words, capsys):
+    assert "compare, train, report, plan, inspect" in refused(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("flag", "nearest"),
+    [("--wrkdir=x", "--workdir"), ("--work=x", "--workdir"), ("--steps=3", "--config.steps")],
+)
+def test_an_unknown_flag_names_the_nearest(flag, nearest, capsys, config_file):
+    line = refused(capsys, "compare", f"--config={config_file}", flag)
+    assert f"unknown flag {flag.partition('=')[0]!r}" in line
+    assert f"did you mean {nearest!r}?" in line
+
+
+def test_a_misspelt_flag_is_named_before_the_one_that_is_missing(capsys):
+    assert "did you mean '--config'?" in refused(capsys, "compare", "--confg=configs/digits.py")
+
+
+def test_an_unexpected_argument_is_refused(capsys, config_file):
+    assert "unexpected argument 'runs'" in refused(capsys, "compare", f"--config={config_file}", "runs")
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"), [(["compare"], "--config"), (["report"], "DIR"), (["inspect"], "RUN"), (["plan"], "--config")]
+)
+def test_a_missing_argument_is_named(words, missing, capsys):
+    line = refused(capsys, *words)
+    assert missing in line
+    assert line.startswith(f"tlj: {words[0]}: ")
+
+
+@pytest.mark.parametrize("words", [["--config.steps"], ["--config.steps", "--workdir=x"]])
+def test_an_override_without_a_value_is_refused(words, capsys, config_file):
+    assert "write --config.steps=VALUE" in refused(capsys, "compare", f"--config={config_file}", *words)
+
+
+def test_overrides_make_no_sense_for_a_report(capsys, tmp_path):
+    assert "report takes no configuration" in refused(capsys, "report", str(tmp_path), "--config.margin=0.1")
+
+
+def test_mistakes_in_the_configuration_are_one_line(capsys, config_file, tmp_path, stand_ins):
+    workdir = f"--workdir={tmp_path}/w"
+    assert "did you mean 'model.family'?" in refused(
+        capsys, "compare", f"--config={config_file}", workdir, "--config.model.famly=vit"
+    )
+    assert "config.steps: 'many'" in refused(capsys, "train", f"--config={config_file}", workdir, "--config.steps=many")
+    assert "config.py" in refused(capsys, "plan", f"--config={tmp_path}/confg.py")
+    assert not (tmp_path / "w").exists()
+    assert stand_ins.calls == []
+
+
+@pytest.mark.parametrize("verb", ["compare", "train"])
+def test_training_needs_a_workdir(verb, capsys, config_file, stand_ins):
+    assert "give --workdir=DIR" in refused(capsys, verb, f"--config={config_file}")
+    assert stand_ins.calls == []
+
+
+@pytest.mark.parametrize("below", ["", "/deeper/still"])
+def test_a_workdir_on_a_file_is_refused(below, capsys, config_file, tmp_path, stand_ins):
+    (tmp_path / "taken").write_text("")
+    line = refused(capsys, "compare", f"--config={config_file}", f"--workdir={tmp_path}/taken{below}")
+    assert f"{tmp_path}/taken is a file" in line
+    assert stand_ins.calls == []
+
+
+@pytest.mark.parametrize("verb", ["report", "inspect"])
+def test_a_missing_folder_names_the_nearest(verb, capsys, tmp_path):
+    (tmp_path / "digits").mkdir()
+    line = refused(capsys, verb, f"{tmp_path}/digit")
+    assert "no such folder" in line
+    assert f"did you mean '{tmp_path}/digits'?" in line
+
+
+def test_a_file_is_not_a_run(capsys, tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+    assert "a file, not a folder" in refused(capsys, "inspect", f"{tmp_path}/summary.json")
+
+
+def test_bad_input_found_later_is_one_line_too(stand_ins, capsys, config_file, tmp_path):
+    stand_ins.results["tlj.experiments.compare"]["compare"] = InputError("unknown arm 'ful'", nearest="full")
+    line = refused(capsys, "compare", f"--config={config_file}", f"--workdir={tmp_path}/w")
+    assert line == "tlj: unknown arm 'ful'; did you mean 'full'?"
+
+
+def test_ctrl_c_says_how_to_resume(stand_ins, capsys, config_file, tmp_path):
+    stand_ins.results["tlj.experiments.compare"]["compare"] = KeyboardInterrupt()
+    assert cli.main(["compare", f"--config={config_file}", f"--workdir={tmp_path}/w"]) == 130
+    assert capsys.readouterr().err == "tlj: stopped; run the same command again to resume\n"
+
+
+def test_any_other_failure_keeps_its_traceback(stand_ins, config_file, tmp_path):
+    stand_ins.results["tlj.experiments.compare"]["compare"] = ValueError("a fault of ours")
+    with pytest.raises(ValueError, match="a fault of ours"):
+        cli.main(["compare", f"--config={config_file}", f"--workdir={tmp_path}/w"])
+
+
+def test_the_module_runs_as_a_program_with_the_exit_code():
+    process = run("compre")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("tlj: unknown verb 'compre'")

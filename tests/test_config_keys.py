@@ -1,0 +1,139 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlj.config_keys import FREE, KEYS, parse_literal, spell
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_every_default_is_allowed_and_keeps_its_type(name):
+    key = KEYS[name]
+    assert key.kind.convert(key.default) == key.default
+    assert type(key.kind.convert(key.default)) is type(key.default)
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_every_default_survives_the_command_line(name):
+    assert KEYS[name].kind.convert(spell(KEYS[name].default)) == KEYS[name].default
+
+
+@pytest.mark.parametrize("name", [*KEYS, *FREE])
+def test_every_key_says_what_it_means(name):
+    assert len(KEYS[name].meaning if name in KEYS else FREE[name]) > 5
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("value", [None, {}, object(), [None]])
+def test_no_key_takes_a_value_of_another_type(name, value):
+    with pytest.raises((ValueError, TypeError)):
+        KEYS[name].kind.convert(value)
+
+
+@pytest.mark.parametrize("name", ["steps", "margin", "seeds", "label_budget"])
+def test_true_is_not_a_number(name):
+    with pytest.raises((ValueError, TypeError)):
+        KEYS[name].kind.convert((True,) if name == "seeds" else True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("seeds", "0,1,2", (0, 1, 2)),
+        ("seeds", "(0,1,2)", (0, 1, 2)),
+        ("seeds", "[0, 1]", (0, 1)),
+        ("seeds", "7", (7,)),
+        ("arms", "scratch,full@mean_var", ("scratch", "full@mean_var")),
+        ("arms", "('scratch','last_blocks:1')", ("scratch", "last_blocks:1")),
+        ("arms", "scratch, last_blocks:1,", ("scratch", "last_blocks:1")),
+        ("arms", "full", ("full",)),
+        ("label_budgets", "10,25,all", (10, 25, "all")),
+        ("label_budgets", "(10, 'all')", (10, "all")),
+        ("label_budgets", "all", ("all",)),
+        ("label_budget", "50", 50),
+        ("label_budget", "all", "all"),
+        ("optimizer.learning_rate", "1e-3", 1e-3),
+        ("optimizer.learning_rate", "1", 1.0),
+        ("steps", "1_000", 1000),
+        ("workdir", "", ""),
+    ],
+)
+def test_text_is_read_as_the_command_line_means_it(name, text, value):
+    converted = KEYS[name].kind.convert(text)
+    assert converted == value
+    assert type(converted) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("steps", 1.0),
+        ("steps", "1.5"),
+        ("global_batch_size", 0),
+        ("evaluate.batch_size", 0),
+        ("evaluate.every", -1),
+        ("checkpoint.keep", 0),
+        ("log.every", 0),
+        ("parallel.fsdp", 0),
+        ("experiments.workers", 0),
+        ("data.test_fraction", 0.0),
+        ("data.test_fraction", 1.0),
+        ("data.validation_fraction", 1),
+        ("margin", -0.001),
+        ("margin", 1.0),
+        ("optimizer.learning_rate", 0.0),
+        ("optimizer.learning_rate", math.nan),
+        ("optimizer.learning_rate", "inf"),
+        ("optimizer.weight_decay", -0.1),
+        ("optimizer.label_smoothing", 1.0),
+        ("optimizer.name", "adam"),
+        ("optimizer.schedule", ""),
+        ("dtype", "float16"),
+        ("parallel.mode", "pjit"),
+        ("data.on_error", "ignore"),
+        ("seeds", ()),
+        ("seeds", "()"),
+        ("seeds", (0, 0)),
+        ("seeds", (-1,)),
+        ("seeds", 3),
+        ("seeds", "{0, 1}"),
+        ("arms", ("full", "full")),
+        ("arms", ""),
+        ("label_budgets", ("all", "all")),
+        ("label_budgets", (10, "some")),
+        ("label_budget", 0),
+        ("label_budget", "half"),
+        ("strategy", " "),
+    ],
+)
+def test_values_out_of_range_are_refused(name, value):
+    with pytest.raises((ValueError, TypeError)):
+        KEYS[name].kind.convert(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("64", 64), ("1e-3", 1e-3), ("(3,4)", (3, 4)), ("3,4", (3, 4)), ("gap", "gap"), ("True", True), ("false", False)],
+)
+def test_free_text_is_a_literal_or_itself(text, value):
+    assert parse_literal(text) == value
+    assert type(parse_literal(text)) is type(value)
+
+
+@given(st.text())
+def test_free_text_never_fails_and_never_runs(text):
+    parse_literal(text)
+
+
+@given(st.lists(st.integers(min_value=0), min_size=1, unique=True))
+def test_any_list_of_seeds_round_trips(seeds):
+    assert KEYS["seeds"].kind.convert(spell(seeds)) == tuple(seeds)
+    assert KEYS["seeds"].kind.convert(repr(seeds)) == tuple(seeds)
+
+
+@given(st.lists(st.from_regex(r"[a-z_]+(:[0-9]+)?(@[a-z_]+)?", fullmatch=True), min_size=1, unique=True))
+def test_any_list_of_arms_round_trips(arms):
+    assert KEYS["arms"].kind.convert(spell(arms)) == tuple(arms)
+    assert KEYS["arms"].kind.convert(repr(tuple(arms))) == tuple(arms)

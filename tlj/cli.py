@@ -1,0 +1,273 @@
+"""The verbs of the command line, thin: each reads its arguments, calls one function and prints where the result is.
+
+Everything heavy is imported inside the verb that needs it, so that help and mistakes are answered at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+from tlj.config_keys import FREE, KEYS, spell
+from tlj.errors import InputError, nearest_name, unknown_name
+
+_FLAGS = {
+    "--config": dict(metavar="FILE[:ARG]", help="configuration file, always needed; ARG goes to its get_config"),
+    "--workdir": dict(metavar="DIR", help="folder of the run files, short for --config.workdir=DIR"),
+    "--json": dict(action="store_true", help="print JSON"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    """One verb: what it does, an example, the function that does it, and the arguments it takes."""
+
+    summary: str
+    example: str
+    run: Callable[[argparse.Namespace], None]
+    flags: tuple[str, ...] = ()
+    folder: str = ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb.
+
+    Args:
+      argv: the words after ``tlj``; by default those of this process.
+
+    Returns:
+      The exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C. Any other exception passes through: exit code 1.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = parse(argv)
+        VERBS[arguments.verb].run(arguments)
+    except InputError as error:
+        print(f"tlj: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("tlj: stopped; run the same command again to resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Returns the parsed words: ``verb``, its flags, ``overrides`` (``a.b=value``) and the whole ``command``.
+
+    Raises:
+      InputError: the verb, a flag or an argument is missing or unknown.
+      SystemExit: with 0, after ``--help`` and ``--version``.
+    """
+    words, overrides = _take_overrides(argv)
+    if not words or not (words[0] in VERBS or words[0] in ("-h", "--help", "--version")):
+        if words and not words[0].startswith("-"):
+            raise unknown_name("verb", words[0], VERBS)
+        raise InputError("no verb", do=f"write one of {', '.join(VERBS)} first, or --help")
+    arguments, rest = _parser().parse_known_args(words)
+    if rest:
+        raise _unknown_word(rest[0], arguments.verb)
+    # Asked for here and not by argparse, which would not name a misspelt flag but call the right one missing.
+    if getattr(arguments, "config", "") is None:
+        raise InputError("no configuration", where=arguments.verb, do="give --config=FILE, such as configs/digits.py")
+    if overrides and "--config" not in VERBS[arguments.verb].flags:
+        name = overrides[0].partition("=")[0]
+        raise InputError(f"{arguments.verb} takes no configuration", where=f"--config.{name}", do="leave it out")
+    arguments.overrides = overrides
+    arguments.command = shlex.join(["tlj", *argv])
+    return arguments
+
+
+def _take_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Splits the words into those for argparse and the overrides, from `--config.a.b=value` or `--config.a.b value`."""
+    words, overrides = [], []
+    rest = iter(argv)
+    for word in rest:
+        if not word.startswith("--config."):
+            words.append(word)
+            continue
+        if "=" not in word:
+            value = next(rest, None)
+            if value is None or value.startswith("--"):
+                raise InputError("no value", where=word, do=f"write {word}=VALUE")
+            word = f"{word}={value}"
+        overrides.append(word.removeprefix("--config."))
+    return words, overrides
+
+
+def _unknown_word(word: str, verb: str) -> InputError:
+    if not word.startswith("-"):
+        return InputError(f"unexpected argument {word!r}", where=verb, do=f"see `tlj {verb} --help`")
+    flag, flags = word.partition("=")[0], VERBS[verb].flags
+    keys = [name for name in KEYS if name.split(".")[-1] == flag.lstrip("-")] if "--config" in flags else []
+    near = f"--config.{keys[0]}" if keys else nearest_name(flag, flags)
+    do = f"use one of {', '.join((*flags, '--help'))}"
+    return InputError(f"unknown flag {flag!r}", where=verb, nearest=near, do=do)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all others."""
+
+    def error(self, message: str):
+        raise InputError(message, where=self.prog.removeprefix("tlj "), do=f"see `{self.prog} --help`")
+
+
+class _Version(argparse.Action):
+    """Prints the version; looking it up takes time that the other verbs should not pay."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        import importlib.metadata
+
+        try:
+            print(f"tlj {importlib.metadata.version('tlj')}")
+        except importlib.metadata.PackageNotFoundError:
+            print("tlj, from source and not installed")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    layout = dict(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    examples = "\n".join(f"  {verb.example}" for verb in VERBS.values())
+    parser = _Parser(
+        prog="tlj",
+        description="Should I transfer a pretrained backbone or train from scratch, and how much of it should I train?",
+        epilog=f"examples:\n{examples}\n\nexit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C, 1 anything else",
+        **layout,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for name, verb in VERBS.items():
+        summary = f"{verb.summary[0].upper()}{verb.summary[1:]}."
+        epilog = f"example:\n  {verb.example}" + (_keys_help() if "--config" in verb.flags else "")
+        subparser = subparsers.add_parser(name, help=verb.summary, description=summary, epilog=epilog, **layout)
+        if verb.folder:
+            subparser.add_argument("folder", metavar=verb.folder, type=pathlib.Path)
+        for flag in verb.flags:
+            subparser.add_argument(flag, **_FLAGS[flag])
+    return parser
+
+
+def _keys_help() -> str:
+    rows = [(f"--config.{name}={spell(key.default)}", key.meaning) for name, key in KEYS.items()]
+    rows += [(f"--config.{name}.KEY=", meaning) for name, meaning in FREE.items()]
+    return "\n\nkeys, with their defaults:\n" + "\n".join(f"  {key:40} {meaning}" for key, meaning in rows)
+
+
+def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
+    """Returns the resolved configuration, with a workdir that can be written to where one is needed."""
+    from absl import logging
+
+    from tlj import config as configuration
+
+    # Orbax and others report their own inner workings as warnings, in the middle of the progress lines.
+    logging.set_verbosity(logging.ERROR)
+    workdir = getattr(arguments, "workdir", None)
+    overrides = [*arguments.overrides, *([f"workdir={workdir}"] if workdir is not None else [])]
+    config = configuration.load(arguments.config, overrides)
+    if needs_workdir:
+        # A shell leaves the ~ of --workdir=~/runs as it is.
+        config.workdir = os.path.expanduser(config.workdir)
+        _check_workdir(config.workdir, arguments.verb)
+    return config
+
+
+def _check_workdir(workdir: str, verb: str) -> None:
+    if not workdir:
+        raise InputError("no workdir", where=verb, do="give --workdir=DIR, the folder of the run files")
+    path = pathlib.Path(workdir).absolute()
+    existing = next(place for place in (path, *path.parents) if place.exists())
+    if not existing.is_dir():
+        raise InputError(f"{existing} is a file, not a folder", where="--workdir", do="give another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{existing} cannot be written to", where="--workdir", do="give another folder")
+
+
+def _existing_folder(arguments: argparse.Namespace) -> pathlib.Path:
+    folder = arguments.folder
+    if folder.is_dir():
+        return folder
+    siblings = [place.name for place in folder.parent.iterdir() if place.is_dir()] if folder.parent.is_dir() else []
+    near = nearest_name(folder.name, siblings)
+    raise InputError(
+        "a file, not a folder" if folder.exists() else "no such folder",
+        where=str(folder),
+        nearest=str(folder.parent / near) if near else None,
+        do=f"see `tlj {arguments.verb} --help`",
+    )
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    config = _load_config(arguments, needs_workdir=True)
+    from tlj.experiments.compare import compare
+
+    workdir = compare(config, arguments.command)
+    from tlj.evidence.report import write_report
+
+    print(f"report: {write_report(workdir)}", flush=True)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    config = _load_config(arguments, needs_workdir=True)
+    from tlj.experiments.compare import train
+
+    print(f"run: {train(config)}", flush=True)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    folder = _existing_folder(arguments)
+    from tlj.evidence.report import write_report
+
+    print(f"report: {write_report(folder)}", flush=True)
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    config = _load_config(arguments, needs_workdir=False)
+    from tlj.benchmark.plan import format_plan, plan
+
+    phases = plan(config)
+    print(json.dumps(phases, indent=2) if arguments.json else format_plan(phases), flush=True)
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    folder = _existing_folder(arguments)
+    from tlj.training.inspection import format_inspection, inspect_run
+
+    contents = inspect_run(folder)
+    print(json.dumps(contents, indent=2) if arguments.json else format_inspection(contents), flush=True)
+
+
+VERBS: dict[str, Verb] = {
+    "compare": Verb(
+        "train every arm at every label budget and seed, and report which helps; resumes",
+        "tlj compare --config=configs/digits.py --workdir=runs/digits",
+        _compare,
+        ("--config", "--workdir"),
+    ),
+    "train": Verb(
+        "train one run; resumes",
+        "tlj train --config=configs/digits.py --workdir=runs/one --config.strategy=full --config.label_budget=50",
+        _train,
+        ("--config", "--workdir"),
+    ),
+    "report": Verb(
+        "rebuild the report of a comparison from its run files", "tlj report runs/digits", _report, (), "DIR"
+    ),
+    "plan": Verb(
+        "show what each phase would train, and its cost, without training",
+        "tlj plan --config=configs/digits.py --config.strategy=last_blocks:1",
+        _plan,
+        ("--config", "--workdir", "--json"),
+    ),
+    "inspect": Verb(
+        "show what a run's checkpoint holds, and what moved",
+        "tlj inspect runs/digits/runs/full/10/0",
+        _inspect,
+        ("--json",),
+        folder="RUN",
+    ),
+}

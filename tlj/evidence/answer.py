@@ -1,0 +1,212 @@
+"""The answer in one sentence: transfer or scratch, how much to train, with how many labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tlj.evidence.runs import Arm, Comparison
+from tlj.evidence.verdict import HELPS, Verdicts
+from tlj.evidence.wording import described, listed, quoted, where
+
+TRANSFER, SCRATCH, EQUAL, UNDECIDED, UNKNOWN = "transfer", "scratch", "equal", "undecided", "unknown"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Neighbouring label budgets with the same decision.
+
+    Args:
+      decision: ``transfer``, ``scratch``, ``equal``, ``undecided``, or ``unknown`` where nothing has been run.
+      budgets: the label budgets, smallest first.
+      arm: the transferred arm to choose (``transfer``) or to quote (``scratch``, ``equal``).
+    """
+
+    decision: str
+    budgets: tuple[int, ...]
+    arm: Arm | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the words are made from: the arms, the budgets and the verdicts.
+
+    Args:
+      arms: the arms in the declared order.
+      twin: the arm that the others are paired with.
+      budgets: the label budgets, smallest first.
+      verdicts: every ordered pair of arms at every budget.
+      means: mean accuracy by (arm, budget).
+      margin: the margin of the verdicts, as an accuracy.
+      unfinished: how many of the declared runs are missing, and how many were declared.
+    """
+
+    arms: tuple[Arm, ...]
+    twin: Arm
+    budgets: tuple[int, ...]
+    verdicts: Verdicts
+    means: Mapping[tuple[str, int], float]
+    margin: float
+    unfinished: tuple[int, int]
+
+    @property
+    def transferred(self) -> list[Arm]:
+        """The arms that start from pretrained parameters."""
+        return [arm for arm in self.arms if arm.role == "transfer"]
+
+    def against_twin(self, arm: Arm, budget: int) -> str | None:
+        """The verdict on an arm against the twin, or None where it has not been run."""
+        row = self.verdicts.get((arm.name, self.twin.name, budget))
+        return row.verdict if row else None
+
+    def gain(self, arm: Arm, budget: int) -> str:
+        """The difference to the twin with its interval, in words; marked where it is under the margin."""
+        row = self.verdicts[arm.name, self.twin.name, budget]
+        return quoted(row.difference.estimate) + (", under the margin," if row.verdict == "helps-small" else "")
+
+
+def evidence_of(comparison: Comparison, verdicts: Verdicts) -> Evidence:
+    """Gathers what the words are made from.
+
+    Args:
+      comparison: the runs.
+      verdicts: every ordered pair of its arms at every budget.
+
+    Returns:
+      The evidence.
+    """
+    means = {}
+    for arm in comparison.arms:
+        for budget in comparison.budgets:
+            if cell := comparison.cell(arm.name, budget):
+                means[arm.name, budget] = sum(scores.accuracy for scores in cell.values()) / len(cell)
+    return Evidence(
+        arms=comparison.arms,
+        twin=next(arm for arm in comparison.arms if arm.name == comparison.twin),
+        budgets=comparison.budgets,
+        verdicts=verdicts,
+        means=means,
+        margin=float(comparison.declared["margin"]),
+        unfinished=(len(comparison.missing), len(comparison.missing) + len(comparison.runs)),
+    )
+
+
+def answer(evidence: Evidence) -> str:
+    """Answers the question in one sentence, and says undecided where that is the truth.
+
+    Args:
+      evidence: the arms, the budgets and the verdicts.
+
+    Returns:
+      The sentence.
+    """
+    stretches = stretches_of(evidence)
+    decisions = {stretch.decision for stretch in stretches}
+    missing, declared = evidence.unfinished
+    if decisions == {UNKNOWN}:
+        return (
+            f"Undecided: no transferred arm and its twin have both finished a run yet ({missing} of {declared} to go)."
+        )
+    if decisions <= {UNDECIDED, UNKNOWN}:
+        return _so_far(evidence, _nothing_decided(evidence))
+    no_gain = "Transfer gains nothing here" if decisions == {EQUAL} else "No gain from transfer is shown"
+    lead = {TRANSFER: "Transfer", SCRATCH: "Train from scratch", EQUAL: no_gain}
+    title = next(lead[kind] for kind in (TRANSFER, SCRATCH, EQUAL) if kind in decisions)
+    clauses = [
+        clause
+        for kind in (TRANSFER, SCRATCH, EQUAL, UNDECIDED, UNKNOWN)
+        for clause in _clauses(kind, [s for s in stretches if s.decision == kind], evidence)
+    ]
+    return _so_far(evidence, f"{title}: {'; '.join(clauses)}.")
+
+
+def stretches_of(evidence: Evidence) -> list[Stretch]:
+    """Decides every label budget and joins neighbours with the same decision.
+
+    A transferred arm is a candidate at a budget where it helps and no other arm that helps is shown to be better.
+    Neighbouring budgets stay together as long as one arm is a candidate at all of them; of these the one with the
+    highest mean is named.
+
+    Args:
+      evidence: the arms, the budgets and the verdicts.
+
+    Returns:
+      The stretches, smallest budget first.
+    """
+    stretches: list[tuple[str, list[int], list[Arm]]] = []
+    for budget in evidence.budgets:
+        decision, arms = _decide(evidence, budget)
+        if stretches and stretches[-1][0] == decision:
+            _, joined, before = stretches[-1]
+            shared = [arm for arm in before if arm in arms]
+            if shared or decision != TRANSFER:
+                stretches[-1] = (decision, [*joined, budget], shared or before)
+                continue
+        stretches.append((decision, [budget], arms))
+    return [Stretch(kind, tuple(budgets), _best(evidence, arms, budgets)) for kind, budgets, arms in stretches]
+
+
+def _decide(evidence: Evidence, budget: int) -> tuple[str, list[Arm]]:
+    judged = {arm.name: evidence.against_twin(arm, budget) for arm in evidence.transferred}
+    known = [arm for arm in evidence.transferred if judged[arm.name] is not None]
+    helping = [arm for arm in known if judged[arm.name] in HELPS]
+    if helping:
+        unbeaten = [arm for arm in helping if not any(_beats(evidence, other, arm, budget) for other in helping)]
+        return TRANSFER, unbeaten or helping
+    verdicts = {judged[arm.name] for arm in known}
+    if not verdicts:
+        return UNKNOWN, []
+    if verdicts == {"hurts"}:
+        return SCRATCH, known
+    if verdicts <= {"hurts", "equivalent"}:
+        return EQUAL, [arm for arm in known if judged[arm.name] == "equivalent"]
+    return UNDECIDED, known
+
+
+def _beats(evidence: Evidence, arm: Arm, other: Arm, budget: int) -> bool:
+    row = evidence.verdicts.get((arm.name, other.name, budget))
+    return row is not None and row.verdict in HELPS
+
+
+def _best(evidence: Evidence, arms: Sequence[Arm], budgets: Sequence[int]) -> Arm | None:
+    return max(arms, key=lambda arm: sum(evidence.means.get((arm.name, b), 0.0) for b in budgets), default=None)
+
+
+def _clauses(kind: str, stretches: Sequence[Stretch], evidence: Evidence) -> list[str]:
+    if not stretches:
+        return []
+    places = listed(where(stretch.budgets, evidence.budgets) for stretch in stretches)
+    if kind == UNDECIDED:
+        return [f"{places} the data do not decide"]
+    if kind == UNKNOWN:
+        return [f"{places} nothing has been compared yet"]
+    return [_clause(stretch, evidence) for stretch in stretches]
+
+
+def _clause(stretch: Stretch, evidence: Evidence) -> str:
+    place, budgets = where(stretch.budgets, evidence.budgets), stretch.budgets
+    if stretch.decision == TRANSFER:
+        gains = f"{evidence.gain(stretch.arm, budgets[0])} at {budgets[0]:,}"
+        if len(budgets) > 1:
+            gains += f" and {evidence.gain(stretch.arm, budgets[-1])} at {budgets[-1]:,}"
+        return f"{described(stretch.arm)} beats training from scratch {place}, by {gains}"
+    gain = f"{stretch.arm.name} is at {evidence.gain(stretch.arm, budgets[-1])} at {budgets[-1]:,}"
+    if stretch.decision == SCRATCH:
+        return f"{place} every transferred arm ends below it ({gain})"
+    return f"{place} no transferred arm gains, and the best of them stays within the margin of scratch ({gain})"
+
+
+def _so_far(evidence: Evidence, text: str) -> str:
+    missing, declared = evidence.unfinished
+    if not missing:
+        return text
+    return f"So far, with {declared - missing} of {declared} runs, {text[0].lower()}{text[1:]}"
+
+
+def _nothing_decided(evidence: Evidence) -> str:
+    seeds = max((len(row.seeds) for row in evidence.verdicts.values()), default=0)
+    if seeds == 1:
+        return "Undecided: one seed gives no interval, so nothing can be told; run at least three."
+    known = [b for b in evidence.budgets if any(evidence.against_twin(arm, b) for arm in evidence.transferred)]
+    place = where(known, evidence.budgets) if len(known) == len(evidence.budgets) else "at the budgets run so far"
+    return f"Undecided: {place} {seeds} seeds do not show whether transfer or training from scratch is better."

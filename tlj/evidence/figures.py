@@ -1,0 +1,193 @@
+"""The three figures of a comparison: label efficiency, differences to the twin, effective data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tlj.evidence.drawing import (
+    BAND,
+    INK,
+    MUTED,
+    NARROW,
+    SURFACE,
+    WIDE,
+    dodge,
+    inline_svg,
+    label_axis,
+    line_styles,
+    save_figure,
+    style,
+)
+
+Summary = Mapping[str, Any]
+MEASURE_TITLES = {"nll": "by test loss", "error": "by test error"}
+DECIDED = ("helps", "helps-small", "hurts", "equivalent")
+
+
+def label_efficiency(summary: Summary, width: float) -> Figure:
+    """Draws test accuracy over labels, one line per arm with t intervals.
+
+    Args:
+      summary: ``summary.json``.
+      width: in inches.
+
+    Returns:
+      The figure.
+    """
+    figure = Figure(figsize=(width, 4.1 if width > NARROW else 4.3), layout="constrained")
+    axes = figure.add_subplot()
+    label_axis(axes, summary["budgets"])
+    looks = line_styles(summary["arms"])
+    names = [arm["arm"] for arm in summary["arms"]]
+    for place, name in enumerate(names):
+        cells = [cell for cell in summary["cells"] if cell["arm"] == name]
+        if cells:
+            x = dodge(summary["budgets"], place, len(names))[[summary["budgets"].index(c["budget"]) for c in cells]]
+            means = 100 * np.array([cell["mean"] for cell in cells])
+            _interval_line(axes, x, means, [cell["interval"] for cell in cells], looks[name], name)
+    axes.set_title("Test accuracy, %")
+    axes.set_xlabel("Labels (log scale)")
+    columns = min(len(names), 5 if width > NARROW else 2)
+    figure.legend(loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.4)
+    return figure
+
+
+def paired_difference(summary: Summary, width: float) -> Figure:
+    """Draws each arm's paired difference to the twin over labels, with the margin as a band.
+
+    Filled markers are decided verdicts, hollow ones undecided.
+
+    Args:
+      summary: ``summary.json``.
+      width: in inches.
+
+    Returns:
+      The figure.
+    """
+    looks = line_styles(summary["arms"])
+    names = [arm["arm"] for arm in summary["arms"] if arm["arm"] != summary["twin"]]
+    columns = min(len(names), 4 if width > NARROW else 2)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(width, 0.4 + 2.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    margin = 100 * summary["margin"]
+    for axes, name in zip(grid, names, strict=False):
+        label_axis(axes, summary["budgets"], most=3 if columns > 1 else 8)
+        axes.axhspan(-margin, margin, color=BAND, linewidth=0)
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.set_title(name)
+        rows_of_arm = [row for row in summary["verdicts"] if row["arm"] == name]
+        for row in rows_of_arm:
+            hollow = row["verdict"] not in DECIDED
+            look = looks[name] | {"linestyle": "none", "markerfacecolor": SURFACE if hollow else looks[name]["color"]}
+            _interval_line(axes, [row["budget"]], np.array([100 * row["difference"]]), [row["interval"]], look, None)
+    for axes in list(grid)[len(names) :]:
+        axes.remove()
+    figure.supylabel(f"Points above {summary['twin']}", fontsize=8.5)
+    figure.supxlabel("Labels (log scale)", fontsize=8.5)
+    return figure
+
+
+def effective_data(summary: Summary, width: float) -> Figure:
+    """Draws how many labels the twin needs to reach each arm, over that arm's labels.
+
+    Censored estimates are triangles at the edge of what the twin measured, pointing to where the truth lies.
+
+    Args:
+      summary: ``summary.json``.
+      width: in inches.
+
+    Returns:
+      The figure.
+    """
+    wide = width > NARROW
+    measures = list(dict.fromkeys(row["measure"] for row in summary["effective_data"]))
+    shape = (1, len(measures)) if wide else (len(measures), 1)
+    figure = Figure(figsize=(width, 3.6 if wide else 0.8 + 3.1 * len(measures)), layout="constrained")
+    looks = line_styles(summary["arms"])
+    names = [arm["arm"] for arm in summary["arms"] if arm["arm"] != summary["twin"]]
+    budgets = summary["budgets"]
+    for axes, measure in zip(figure.subplots(*shape, sharey=True, squeeze=False).flat, measures, strict=True):
+        label_axis(axes, budgets, most=6)
+        axes.set_ylim(0.8 * budgets[0], 1.25 * budgets[-1])
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(axes.xaxis.get_major_locator())
+        axes.yaxis.set_major_formatter(axes.xaxis.get_major_formatter())
+        axes.minorticks_off()
+        axes.plot(budgets, budgets, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
+        axes.set_title(f"Labels the twin needs, {MEASURE_TITLES[measure]}")
+        axes.set_xlabel("Labels of the arm (log scale)")
+        for place, name in enumerate(names):
+            rows = [r for r in summary["effective_data"] if r["arm"] == name and r["measure"] == measure]
+            _effective_line(axes, rows, dodge(budgets, place, len(names)), budgets, looks[name], name)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=min(len(names), 5 if wide else 2), columnspacing=1.4)
+    return figure
+
+
+def _effective_line(
+    axes: Axes, rows: Sequence[Mapping], places: np.ndarray, budgets: Sequence[int], look: Mapping, name: str
+) -> None:
+    x = [places[budgets.index(row["budget"])] for row in rows]
+    y = [row["effective_labels"] for row in rows]
+    axes.plot(x, y, color=look["color"], linestyle=look["linestyle"], linewidth=1.1, alpha=0.55)
+    axes.plot([], [], **look, linewidth=1.3, markersize=5, label=name)
+    for at, row in zip(x, rows, strict=True):
+        if row["interval"]:
+            axes.plot([at, at], row["interval"], color=look["color"], linewidth=1.1)
+        marker = {"above": "^", "below": "v", None: look["marker"]}[row["censored"]]
+        face = SURFACE if row["censored"] else look["color"]
+        axes.plot(
+            [at], [row["effective_labels"]], color=look["color"], marker=marker, markerfacecolor=face, markersize=5
+        )
+
+
+def _interval_line(
+    axes: Axes, x: Sequence[float], means: np.ndarray, intervals: Sequence, look: Mapping, name: str | None
+) -> None:
+    ends = 100 * np.array([interval or (np.nan, np.nan) for interval in intervals], np.float64)
+    spread = np.abs(ends.T - means) if np.isfinite(ends).any() else None
+    weight = 1.9 if look["color"] == INK else 1.5
+    axes.errorbar(
+        x, means, yerr=spread, **look, label=name, linewidth=weight, elinewidth=1.1, markersize=4.6, capsize=0
+    )
+
+
+DRAWINGS = {
+    "label_efficiency": label_efficiency,
+    "paired_difference": paired_difference,
+    "effective_data": effective_data,
+}
+
+
+def write_figures(summary: Summary, directory: Path) -> dict[str, dict[str, str]]:
+    """Draws every figure that has data, saves it as PNG and PDF, and returns it for the page.
+
+    Args:
+      summary: ``summary.json``.
+      directory: where ``figures/`` is made.
+
+    Returns:
+      ``{name: {"wide": svg, "narrow": svg}}``.
+    """
+    needs = {"label_efficiency": "cells", "paired_difference": "verdicts", "effective_data": "effective_data"}
+    folder = Path(directory) / "figures"
+    pages = {}
+    with style():
+        for name, draw in DRAWINGS.items():
+            if not summary[needs[name]]:
+                continue
+            folder.mkdir(exist_ok=True)
+            wide = draw(summary, WIDE)
+            save_figure(wide, folder / name)
+            pages[name] = {
+                "wide": inline_svg(wide, f"{name}-wide"),
+                "narrow": inline_svg(draw(summary, NARROW), f"{name}-narrow"),
+            }
+    return pages

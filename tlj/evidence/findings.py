@@ -1,0 +1,170 @@
+"""What follows the answer: each other arm in a sentence, what the control shows, what the labels are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from tlj.evidence.answer import TRANSFER, Evidence, Stretch, stretches_of
+from tlj.evidence.effective_data import EffectiveData
+from tlj.evidence.runs import Arm
+from tlj.evidence.statistics import seeds_to_reach
+from tlj.evidence.verdict import HELPS, PairVerdict
+from tlj.evidence.wording import count, described, factor, listed, of_labels, quoted, sentence, where
+
+AGAINST_TWIN = {
+    "helps": "gains on scratch",
+    "helps-small": "gains on scratch by less than the margin",
+    "hurts": "falls behind scratch",
+    "equivalent": "equals scratch within the margin",
+    "undecided": "cannot be told from scratch",
+}
+AGAINST_LEAD = {
+    "helps": "beats {lead}",
+    "helps-small": "beats {lead} by less than the margin",
+    "hurts": "trails {lead}",
+    "equivalent": "equals {lead} within the margin",
+    "undecided": "cannot be told from {lead}",
+}
+
+
+def findings(evidence: Evidence, effective: Sequence[EffectiveData]) -> list[str]:
+    """Says what else the comparison shows, a sentence or two per fact.
+
+    Args:
+      evidence: the arms, the budgets and the verdicts.
+      effective: the effective data of every arm.
+
+    Returns:
+      Sentences: the lead arm in labels, each other transferred arm, each control.
+    """
+    stretches = stretches_of(evidence)
+    lead = _lead(evidence, stretches)
+    if lead is None:
+        return []
+    said = [_labels_saved(lead, stretches, effective)]
+    said += [_trajectory(evidence, arm, lead) for arm in evidence.transferred if arm != lead]
+    if not any(stretch.decision == TRANSFER and stretch.arm == lead for stretch in stretches):
+        said.append(_trajectory(evidence, lead, None))
+    said += [_control(evidence, arm, lead) for arm in evidence.arms if arm.role == "control"]
+    return [text for text in said if text]
+
+
+def _lead(evidence: Evidence, stretches: Sequence[Stretch]) -> Arm | None:
+    won = [stretch for stretch in stretches if stretch.decision == TRANSFER]
+    if won:
+        return max(won, key=lambda stretch: len(stretch.budgets)).arm
+    run = [arm for arm in evidence.transferred if any(evidence.against_twin(arm, b) for b in evidence.budgets)]
+    return max(run, key=lambda arm: sum(evidence.means.get((arm.name, b), 0.0) for b in evidence.budgets), default=None)
+
+
+def _labels_saved(lead: Arm, stretches: Sequence[Stretch], effective: Sequence[EffectiveData]) -> str:
+    won = [b for s in stretches if s.decision == TRANSFER and s.arm == lead for b in s.budgets]
+    rows = {row.budget: row for row in effective if row.arm == lead.name and row.measure == "error"}
+    told = [rows[budget] for budget in dict.fromkeys((won[0], won[-1])) if budget in rows] if won else []
+    if not told:
+        return ""
+    return sentence(f"in labels, judged by test error: {listed(_worth(row) for row in told)}.")
+
+
+def _worth(row: EffectiveData) -> str:
+    bound = {"above": "at least ", "below": "at most ", None: "about "}[row.censored]
+    text = f"{of_labels(row.budget)} with {row.arm} do the work of {bound}{count(row.effective_labels)} from scratch"
+    return f"{text} ({factor(row.multiplier)})" if row.censored is None else text
+
+
+def _trajectory(evidence: Evidence, arm: Arm, lead: Arm | None) -> str:
+    parts = _stretches(evidence, arm.name, evidence.twin.name, AGAINST_TWIN, numbers=True)
+    if not parts:
+        return ""
+    text = f"{described(arm)} {listed(parts)}"
+    if lead is not None:
+        against = {verdict: words.format(lead=lead.name) for verdict, words in AGAINST_LEAD.items()}
+        text += f"; it {listed(_stretches(evidence, arm.name, lead.name, against, numbers=False))}"
+    return sentence(text + ".")
+
+
+def _stretches(evidence: Evidence, arm: str, against: str, words: dict[str, str], numbers: bool) -> list[str]:
+    rows = [row for b in evidence.budgets if (row := evidence.verdicts.get((arm, against, b)))]
+    budgets = [row.budget for row in rows]
+    parts = []
+    for verdict, group in groupby(rows, key=lambda row: row.verdict):
+        stretch = list(group)
+        text = f"{words[verdict]} {where([row.budget for row in stretch], budgets)}"
+        if numbers and verdict in (*HELPS, "hurts"):
+            largest = max(stretch, key=lambda row: abs(row.difference.estimate.mean))
+            text += f" ({quoted(largest.difference.estimate)}" + (
+                ")" if len(stretch) == 1 else f" at {largest.budget:,})"
+            )
+        parts.append(text)
+    return parts
+
+
+def _control(evidence: Evidence, control: Arm, lead: Arm) -> str:
+    same = [arm for arm in evidence.transferred if arm.strategy == control.strategy]
+    if control.init != "mean_var" or not same:
+        return _trajectory(evidence, control, None)
+    pretrained = lead if lead in same else same[0]
+    rows = [row for b in evidence.budgets if (row := _split(evidence, pretrained, control, b))]
+    if not rows:
+        return _trajectory(evidence, control, None)
+    whole, scale, features = max(rows, key=lambda row: row[0].difference.estimate.mean)
+    verdict = {"hurts": "costs", "helps": "gives", "helps-small": "gives"}.get(scale.verdict, "gives no sure gain,")
+    text = (
+        f"of the gain of {pretrained.name} at {of_labels(whole.budget)}, "
+        f"{quoted(whole.difference.estimate)}, the scale of the weights alone ({control.name}: each leaf redrawn with "
+        f"its pretrained mean and variance) {verdict} {quoted(scale.difference.estimate)}, and the features add "
+        f"{quoted(features.difference.estimate)}"
+    )
+    against = {verdict: words.format(lead=control.name) for verdict, words in AGAINST_LEAD.items()}
+    parts = _stretches(evidence, pretrained.name, control.name, against, numbers=False)
+    return sentence(f"{text}; {pretrained.name} {listed(parts)}.")
+
+
+def _split(
+    evidence: Evidence, pretrained: Arm, control: Arm, budget: int
+) -> tuple[PairVerdict, PairVerdict, PairVerdict] | None:
+    twin = evidence.twin.name
+    names = ((pretrained.name, twin), (control.name, twin), (pretrained.name, control.name))
+    rows = [evidence.verdicts.get((arm, against, budget)) for arm, against in names]
+    if None in rows or rows[0].verdict not in HELPS or len({row.seeds for row in rows}) > 1:
+        return None
+    return tuple(rows)
+
+
+def notes(evidence: Evidence, test_examples: int | None) -> list[str]:
+    """Says what the intervals and tests cover, and what they do not.
+
+    Args:
+      evidence: the arms, the budgets and the verdicts.
+      test_examples: the size of the test set.
+
+    Returns:
+      Sentences.
+    """
+    rows = [row for (_, against, _), row in evidence.verdicts.items() if against == evidence.twin.name]
+    if not rows:
+        return []
+    seeds = max(len(row.seeds) for row in rows)
+    floor = min(row.difference.p_floor for row in rows)
+    said = [
+        f"Intervals are 95 % t intervals over {seeds} seed{'s' if seeds > 1 else ''}. A seed draws the labelled "
+        "examples, the initial weights and the order of the batches, so an interval covers all three. It does not "
+        f"cover the drawing of the {test_examples:,} test examples, which are the same for every run: one of them more "
+        f"or less is {100 / test_examples:.2f} points.",
+        "An arm and its twin share, seed by seed, the labelled examples, the batches, the augmentation and the initial "
+        "head, so differences are taken within seeds.",
+    ]
+    if floor > 0.05:
+        said.append(
+            f"With {seeds} seed{'s' if seeds > 1 else ''} the exact sign-flip p cannot be smaller than {floor:.4g}: by "
+            "that test no difference here is testable at 0.05, however large. The verdicts rest on the t intervals, "
+            "which also assume that differences are roughly normal, so an interval may exclude zero where the exact "
+            f"test cannot speak. {seeds_to_reach(0.05)} seeds are the fewest that let it."
+        )
+    if len(rows) > 1:
+        said.append(
+            f"There are {len(rows)} verdicts against {evidence.twin.name}, none corrected for the others: each would "
+            "exclude zero by chance one time in twenty if its arms did not differ."
+        )
+    return said

@@ -1,0 +1,30 @@
+"""The report of a comparison: ``summary.json``, the figures and ``report.html``, from the run files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tlj.evidence.figures import write_figures
+from tlj.evidence.page import render_page
+from tlj.evidence.runs import read_comparison
+from tlj.evidence.summary import build_summary, write_summary, write_text
+
+
+def write_report(directory: str | Path) -> Path:
+    """Writes what a comparison shows, finished or not: a pure function of its run files.
+
+    Args:
+      directory: a directory that ``tlj compare`` wrote.
+
+    Returns:
+      The path of ``report.html``; beside it lie ``summary.json`` and ``figures/``.
+
+    Raises:
+      InputError: the directory is not a comparison, or a file in it is damaged.
+    """
+    directory = Path(directory)
+    comparison = read_comparison(directory)
+    summary = build_summary(comparison)
+    write_summary(directory, summary)
+    figures = write_figures(summary, directory)
+    return write_text(directory / "report.html", render_page(comparison, summary, figures))

@@ -1,0 +1,212 @@
+"""A comparison, finished or not, read from its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tlj.errors import InputError, unknown_name
+from tlj.evidence.metrics import Scores, score
+from tlj.evidence.predictions import read_predictions
+
+REQUIRED = ("task", "metric", "margin", "twin", "arms", "budgets", "seeds", "runs")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training, as the comparison declared it.
+
+    Args:
+      name: the arm, ``strategy`` or ``strategy@init``.
+      strategy: what is trained.
+      init: where the backbone starts.
+      role: ``twin`` (the arm the others are paired with), ``transfer`` (starts from pretrained parameters) or
+        ``control`` (starts from something else).
+      diff: ``{dotted key: (value in the twin, value in this arm)}`` of the two resolved configs.
+    """
+
+    name: str
+    strategy: str
+    init: str
+    role: str
+    diff: Mapping[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """Which run: an arm at a label budget with a seed, and where its directory lies below the comparison."""
+
+    arm: str
+    budget: int
+    seed: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its summary as written, and its scores on the test set."""
+
+    key: RunKey
+    summary: Mapping[str, Any]
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What ``comparison.json`` declared and what the run directories hold so far.
+
+    Args:
+      directory: the comparison directory.
+      declared: ``comparison.json``, as written.
+      arms: the arms in the declared order.
+      runs: the finished runs.
+      missing: the declared runs that are not finished.
+      step_time: ``step_time.json``, or None where it was not measured.
+      manifest: the manifest of the first finished run, or None.
+    """
+
+    directory: Path
+    declared: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+    runs: tuple[Run, ...]
+    missing: tuple[RunKey, ...]
+    step_time: Mapping[str, Any] | None
+    manifest: Mapping[str, Any] | None
+
+    @property
+    def twin(self) -> str:
+        """The name of the arm that the others are paired with."""
+        return self.declared["twin"]
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The label budgets, smallest first."""
+        return tuple(sorted(int(b) for b in self.declared["budgets"]))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The declared seeds."""
+        return tuple(int(s) for s in self.declared["seeds"])
+
+    @property
+    def test_examples(self) -> int | None:
+        """The size of the test set, or None before the first run is finished."""
+        return self.runs[0].scores.examples if self.runs else None
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, int], dict[int, Scores]]:
+        cells: dict[tuple[str, int], dict[int, Scores]] = {}
+        for run in sorted(self.runs, key=lambda run: run.key.seed):
+            cells.setdefault((run.key.arm, run.key.budget), {})[run.key.seed] = run.scores
+        return cells
+
+    def cell(self, arm: str, budget: int) -> Mapping[int, Scores]:
+        """Returns the scores of an arm at a label budget by seed; empty where no run is finished."""
+        return self._cells.get((arm, budget), {})
+
+
+def read_comparison(directory: str | Path) -> Comparison:
+    """Reads a comparison directory; runs without a ``summary.json`` are listed as missing.
+
+    Args:
+      directory: a directory that ``tlj compare`` wrote.
+
+    Returns:
+      The comparison.
+
+    Raises:
+      InputError: the directory is not a comparison, a file in it cannot be read, or two runs were scored on
+        different test examples.
+    """
+    directory = Path(directory)
+    if not (directory / "comparison.json").is_file():
+        raise InputError(
+            "not a comparison: it holds no comparison.json",
+            where=str(directory),
+            do="give the --workdir of a `tlj compare`",
+        )
+    declared = read_json(directory / "comparison.json")
+    absent = [key for key in REQUIRED if key not in declared]
+    if absent:
+        raise InputError(
+            f"lacks {', '.join(absent)}", where=str(directory / "comparison.json"), do="run `tlj compare` again"
+        )
+    names = [entry["arm"] for entry in declared["arms"]]
+    if declared["twin"] not in names:
+        raise unknown_name("twin", declared["twin"], names, where=str(directory / "comparison.json"))
+    keys = [_run_key(directory, entry) for entry in declared["runs"]]
+    done = [key for key in keys if (directory / key.path / "summary.json").is_file()]
+    return Comparison(
+        directory=directory,
+        declared=declared,
+        arms=tuple(_arm(entry, declared["twin"]) for entry in declared["arms"]),
+        runs=_read_runs(directory, done),
+        missing=tuple(key for key in keys if key not in set(done)),
+        step_time=_read_optional(directory / "step_time.json"),
+        manifest=_read_optional(directory / done[0].path / "manifest.json") if done else None,
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the JSON object in a file.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The object.
+
+    Raises:
+      InputError: the file cannot be read, or holds no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as JSON ({error})", where=str(path), do="run `tlj compare` again") from error
+    if not isinstance(value, dict):
+        raise InputError("holds no JSON object", where=str(path), do="run `tlj compare` again")
+    return value
+
+
+def _read_optional(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.is_file() else None
+
+
+def _run_key(directory: Path, entry: Mapping[str, Any]) -> RunKey:
+    path = PurePosixPath(entry["path"])
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(
+            f"the run path {entry['path']!r} leaves the comparison",
+            where=str(directory / "comparison.json"),
+            do="run `tlj compare` again",
+        )
+    return RunKey(entry["arm"], int(entry["budget"]), int(entry["seed"]), str(path))
+
+
+def _arm(entry: Mapping[str, Any], twin: str) -> Arm:
+    name, init, strategy = entry["arm"], entry.get("init") or "", entry.get("strategy") or ""
+    starts_elsewhere = init in ("scratch", "mean_var") or (not init and strategy == "scratch")
+    role = "twin" if name == twin else "control" if starts_elsewhere else "transfer"
+    diff = {key: tuple(values) for key, values in (entry.get("diff") or {}).items()}
+    return Arm(name, strategy, init, role, diff)
+
+
+def _read_runs(directory: Path, keys: list[RunKey]) -> tuple[Run, ...]:
+    runs, first = [], None
+    for key in keys:
+        path = directory / key.path
+        predictions = read_predictions(path / "predictions.parquet", split="test")
+        first = first or predictions
+        if not predictions.same_examples(first):
+            raise InputError(
+                f"was scored on other test examples than {keys[0].path}",
+                where=str(path),
+                do="remove this run's directory and run `tlj compare` again",
+            )
+        summary = read_json(path / "summary.json")
+        runs.append(Run(key, summary, score(predictions.logits, predictions.labels)))
+    return tuple(runs)
