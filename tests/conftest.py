@@ -47,9 +47,13 @@ def tiny_config():
 @pytest.fixture(scope="session")
 def comparison(tiny_config, tmp_path_factory):
     """The workdir of a whole tiny comparison, trained once, and what was compiled for it by name."""
+    import jax
+
     from tlj.experiments.compare import compare
     from tlj.training.programs import count_compilations
 
+    # Whatever tests ran before, this comparison starts like a fresh process.
+    jax.clear_caches()
     with count_compilations() as compiled:
         workdir = compare(tiny_config(tmp_path_factory.mktemp("comparison")), "tlj compare --config=tiny.py")
     return workdir, compiled

@@ -90,7 +90,7 @@ def write_run(directory: Path, arm: str, budget: int, seed: int, accuracy: float
         "classes": list(CLASSES),
         "metrics": {},
         "parameters": {"total": 40_000, "trained": trained},
-        "flops": {"per_step": 6e9 * relative, "relative_to_full": relative, "training_total": 1.2e12 * relative},
+        "flops": {"per_step": 6e9 * relative, "training_total": 1.2e12 * relative},
         "timing": {"wall_s": 1.5, "train_s": 1.0 + 0.1 * seed, "step_s": 0.004},
         "cost": {"devices": 1, "accelerator_seconds": 0.8},
     }
@@ -178,6 +178,7 @@ def in_memory_comparison(
         for seed, value in enumerate(values)
     )
     declared = {"task": "t", "metric": "accuracy", "margin": margin, "twin": names[0], "budgets": budgets, "seeds": [0]}
+    declared |= {"steps": 200, "global_batch_size": 32}
     absent = tuple(RunKey(names[0], budgets[-1], 100 + i, "absent") for i in range(missing))
     return Comparison(Path(), declared, tuple(arms), runs, absent, None, None)
 

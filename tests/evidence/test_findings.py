@@ -1,10 +1,12 @@
 """What follows the answer."""
 
+from dataclasses import replace
+
 import pytest
 
 from tlj.evidence.answer import evidence_of
 from tlj.evidence.effective_data import effective_data
-from tlj.evidence.findings import findings, notes
+from tlj.evidence.findings import findings, notes, parity
 from tlj.evidence.verdict import all_verdicts
 
 
@@ -107,3 +109,18 @@ def test_notes_count_the_verdicts_that_are_not_corrected(in_memory):
     comparison = in_memory({"scratch": cells, "full": cells, "linear_probe": cells})
     text = notes(evidence_of(comparison, all_verdicts(comparison)), 1000)[-1]
     assert text.startswith("There are 4 verdicts against scratch, none corrected")
+
+
+def test_equal_steps_are_said_to_favour_transfer(in_memory):
+    text = parity(in_memory({"scratch": {10: [0.5]}, "full": {10: [0.6]}}))
+    assert "for 200 steps of 32 examples" in text
+    assert "scratch may catch up with more of them" in text
+    assert "declared" not in text
+
+
+def test_what_an_arm_was_declared_to_do_otherwise_is_said(in_memory):
+    comparison = in_memory({"scratch": {10: [0.5]}, "linear_probe": {10: [0.6]}})
+    diff = {"strategy": ("scratch", "linear_probe"), "optimizer.learning_rate": (0.003, 0.03)}
+    arms = (comparison.arms[0], replace(comparison.arms[1], diff=diff))
+    text = parity(replace(comparison, arms=arms))
+    assert "(declared: linear_probe with optimizer.learning_rate = 0.03 in place of 0.003)" in text

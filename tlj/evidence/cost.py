@@ -30,8 +30,7 @@ def cost(comparison: Comparison) -> dict[str, Any]:
         row["relative_time"] = _ratio(
             row["step_s"] and row["step_s"]["median"], base and base["step_s"] and base["step_s"]["median"]
         )
-        if row["relative_flops"] is None:
-            row["relative_flops"] = _ratio(row["flops_per_step"], base and base["flops_per_step"])
+        row["relative_flops"] = _ratio(row["flops_per_step"], base and base["flops_per_step"])
     grid = [row["accelerator_seconds_grid"] for row in rows]
     return {
         "device": measured.get("device"),
@@ -73,7 +72,6 @@ def _row(arm: str, runs: list[Run], measured: Mapping[str, Any]) -> dict[str, An
         "trained_parameters": parameters.get("trained"),
         "total_parameters": parameters.get("total"),
         "flops_per_step": flops.get("per_step"),
-        "relative_flops": flops.get("relative_to_full"),
         "training_flops_per_run": flops.get("training_total"),
         "training_flops_grid": None if flops.get("training_total") is None else flops["training_total"] * len(runs),
         "step_s": {"median": times["median_s"], "p5": times["p5_s"], "p95": times["p95_s"]} if times else None,

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from tlj.evidence.answer import TRANSFER, Evidence, Stretch, stretches_of
 from tlj.evidence.effective_data import EffectiveData
-from tlj.evidence.runs import Arm
+from tlj.evidence.runs import Arm, Comparison
 from tlj.evidence.statistics import seeds_to_reach
 from tlj.evidence.verdict import HELPS, PairVerdict
 from tlj.evidence.wording import count, described, factor, listed, of_labels, quoted, sentence, where
@@ -168,3 +168,30 @@ def notes(evidence: Evidence, test_examples: int | None) -> list[str]:
             "exclude zero by chance one time in twenty if its arms did not differ."
         )
     return said
+
+
+def parity(comparison: Comparison) -> str:
+    """Says in what sense the arms were given the same chance, and what each was declared to do otherwise.
+
+    Args:
+      comparison: what was declared.
+
+    Returns:
+      A sentence or two.
+    """
+    declared = comparison.declared
+    otherwise = [
+        f"{arm.name} with {key} = {value!r} in place of {of_twin!r}"
+        for arm in comparison.arms
+        for key, (of_twin, value) in sorted(arm.diff.items())
+        if key not in ("strategy", "init")
+    ]
+    said = (
+        f"Every arm trains for {declared['steps']} steps of {declared['global_batch_size']} examples with settings that "
+        "were chosen beforehand and not tuned arm by arm"
+    )
+    said += f" (declared: {'; '.join(otherwise)})" if otherwise else ""
+    return (
+        f"{said}. Equal steps favour what starts near a solution: {comparison.twin} may catch up with more of them "
+        "(He et al. 2019, arXiv:1811.08883)."
+    )

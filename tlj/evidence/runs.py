@@ -13,7 +13,7 @@ from tlj.errors import InputError, unknown_name
 from tlj.evidence.metrics import Scores, score
 from tlj.evidence.predictions import read_predictions
 
-REQUIRED = ("task", "metric", "margin", "twin", "arms", "budgets", "seeds", "runs")
+REQUIRED = ("task", "metric", "margin", "twin", "arms", "budgets", "seeds", "steps", "global_batch_size", "runs")
 
 
 @dataclass(frozen=True)

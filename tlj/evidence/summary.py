@@ -15,7 +15,7 @@ import numpy as np
 from tlj.evidence.answer import answer, evidence_of
 from tlj.evidence.cost import cost, timing
 from tlj.evidence.effective_data import EffectiveData, ScratchCurve, effective_data
-from tlj.evidence.findings import findings, notes
+from tlj.evidence.findings import findings, notes, parity
 from tlj.evidence.runs import Comparison
 from tlj.evidence.statistics import CONFIDENCE, mean_interval
 from tlj.evidence.verdict import Verdicts, all_verdicts
@@ -49,7 +49,7 @@ def build_summary(comparison: Comparison) -> dict[str, Any]:
         "test_examples": comparison.test_examples,
         "answer": answer(evidence),
         "findings": findings(evidence, effective),
-        "notes": notes(evidence, comparison.test_examples),
+        "notes": [*notes(evidence, comparison.test_examples), parity(comparison)],
         "cells": _cells(comparison),
         "verdicts": [
             verdicts[arm.name, comparison.twin, budget].to_json()

@@ -58,7 +58,7 @@ def _describe(config: ConfigDict, grid: Grid, command: str) -> dict[str, Any]:
         ],
         "budgets": list(grid.budgets),
         "seeds": list(grid.seeds),
-        "model": configuration.to_dict(config.model),
+        "model": {"family": config.model.family, **configuration.to_dict(config.model.settings)},
         "steps": config.steps,
         "global_batch_size": config.global_batch_size,
         "command": command,

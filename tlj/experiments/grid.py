@@ -109,9 +109,6 @@ def make_grid(config: ConfigDict) -> Grid:
       InputError: for an arm that makes no sense, or that differs from its twin in what is not declared.
     """
     arms = tuple(parse_arm(text, where=f"config.arms[{i}]") for i, text in enumerate(config.arms))
-    folders = {arm.folder for arm in arms}
-    if len(folders) != len(arms):
-        raise InputError("two arms share a name", where="config.arms", do="name each once")
     twin = parse_arm(config.twin, where="config.twin")
     budgets = label_counts(config)
     runs, diffs = [], {}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import pathlib
+import threading
 from typing import Any
 
 import jax
@@ -15,6 +15,10 @@ from orbax.checkpoint import v1 as ocp
 from tlj.data.images import Preprocessing
 from tlj.errors import InputError, nearest_name
 from tlj.models.registry import Spec, family_of, make_spec
+
+# Orbax numbers its operations per process: two saves at once in two threads wait for each other's signals until a
+# timeout of 300 s (measured, 0.12.8). Whoever reads or writes a checkpoint holds this.
+ORBAX_LOCK = threading.RLock()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,10 +76,10 @@ def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str
             f"no checkpoint of step {step}", where=str(run), nearest=nearest_name(str(step), map(str, steps))
         )
     step = steps[-1] if step is None else step
-    path = run / "checkpoints" / str(step)
+    path = run.absolute() / "checkpoints" / str(step)  # Orbax takes no relative path
     context = ocp.Context()
     context.pytree.loading.partial_load = True
-    with context:
+    with ORBAX_LOCK, context:
         saved = ocp.metadata(path).metadata
         # An empty tree has no leaves and is not in the metadata.
         wanted = {name: saved.get(name, {}) for name in ("params", "batch_stats")}
@@ -84,7 +88,6 @@ def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str
     return {"params": read["params"], "batch_stats": read.get("batch_stats", {})}, step
 
 
-@functools.lru_cache(maxsize=2)
 def read_run(run: pathlib.Path, step: int | None = None) -> PretrainedSource:
     """Reads a run of tlj: its model's spec, its preprocessing and its parameters.
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import pathlib
-import threading
 from typing import Any, Self
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
 from tlj.errors import InputError
+from tlj.pretrained.runs import ORBAX_LOCK
 from tlj.training.state import TrainState
-
-# Two Orbax saves at once in one process wait for each other's signals until a timeout of 300 s (measured, 0.12.8).
-_ONE_AT_A_TIME = threading.RLock()
 
 
 def _context() -> ocp.Context:
@@ -36,7 +33,7 @@ class Checkpoints:
 
     def __init__(self, directory: pathlib.Path, keep: int, identity: dict[str, Any]):
         self._identity = identity
-        with _ONE_AT_A_TIME:
+        with ORBAX_LOCK:
             self._checkpointer = ocp.training.Checkpointer(
                 directory.absolute(),
                 context=_context(),
@@ -49,7 +46,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _ONE_AT_A_TIME:
+        with ORBAX_LOCK:
             self._checkpointer.close()
 
     def save(self, state: TrainState, start_digests: dict[str, str]) -> None:
@@ -59,7 +56,7 @@ class Checkpoints:
           state: to be written, merged tree and all.
           start_digests: digests taken when the phase started, so that a restart can still check its end.
         """
-        with _ONE_AT_A_TIME:
+        with ORBAX_LOCK:
             self._checkpointer.save(
                 int(state.step),
                 vars_of(state),
@@ -77,7 +74,7 @@ class Checkpoints:
         Raises:
           InputError: where the checkpoint is of another model, phase or config.
         """
-        with _ONE_AT_A_TIME:
+        with ORBAX_LOCK:
             latest = self._checkpointer.latest
             if latest is None:
                 return None

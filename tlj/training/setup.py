@@ -22,7 +22,7 @@ from tlj.freezing.partition import Layout, Phase
 from tlj.freezing.strategies import parse_strategy, resolve_init
 from tlj.models.registry import Spec, build, family_of, make_spec
 from tlj.pretrained.initialise import scratch_variables
-from tlj.pretrained.runs import PretrainedSource, read_run
+from tlj.pretrained.runs import PretrainedSource, checkpoint_steps, read_run
 from tlj.streams import key
 from tlj.training.parallel import make_mesh
 
@@ -84,6 +84,18 @@ def model_layout(spec: Spec) -> Layout:
     return Layout({path: family.depth_of(path, spec.depth) for path in paths}, spec.depth)
 
 
+def _read_once(run: pathlib.Path) -> PretrainedSource:
+    """Reads a model source, or returns it from memory while its checkpoints are the same."""
+    steps = tuple(checkpoint_steps(run))
+    written = (run / "checkpoints" / str(steps[-1])).stat().st_mtime_ns if steps else 0
+    return _read_version(run.absolute(), steps, written)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_version(run: pathlib.Path, steps: tuple[int, ...], written: int) -> PretrainedSource:
+    return read_run(run, steps[-1] if steps else None)
+
+
 def _model(
     config: Mapping[str, Any], source: Source, base: pathlib.Path
 ) -> tuple[Spec, Preprocessing, PretrainedSource | None]:
@@ -93,7 +105,7 @@ def _model(
     if not wanted["source"]:
         size = {"image_size": source.preprocessing.image_size}
         return make_spec(wanted["family"], wanted["settings"], **classes, **size), source.preprocessing, None
-    pretrained = read_run(base / wanted["source"])
+    pretrained = _read_once(base / wanted["source"])
     spec = dataclasses.replace(pretrained.spec, **classes)
     # A config that names sizes as well must name the source's own, or it describes another model than it trains.
     described = make_spec(wanted["family"], {**dataclasses.asdict(spec), **wanted["settings"]}, **classes)

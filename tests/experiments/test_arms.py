@@ -1,0 +1,44 @@
+import re
+
+import pytest
+
+from tlj.errors import InputError
+from tlj.experiments.arms import Arm, parse_arm
+
+
+def test_an_arm_takes_the_default_init_of_its_strategy():
+    assert parse_arm("scratch") == Arm("scratch", "scratch", "scratch")
+    assert parse_arm("last_blocks:1") == Arm("last_blocks:1", "last_blocks:1", "pretrained")
+
+
+def test_an_arm_takes_the_init_after_the_at_sign():
+    assert parse_arm("full@mean_var") == Arm("full@mean_var", "full", "mean_var")
+
+
+def test_a_probe_on_a_scratch_backbone_is_an_arm_of_random_features():
+    assert parse_arm("linear_probe@scratch").init == "scratch"
+
+
+def test_folders_have_no_characters_that_paths_object_to():
+    names = ["full", "full@mean_var", "last_blocks:1", "last_blocks:1@scratch"]
+    folders = [parse_arm(name).folder for name in names]
+    assert folders == ["full", "full-from-mean_var", "last_blocks-1", "last_blocks-1-from-scratch"]
+    assert not re.search(r"[:@/ ]", "".join(folders))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ful", "config.arms[3]: unknown strategy 'ful'; did you mean 'full'?"),
+        ("full@mean-var", "did you mean 'mean_var'?"),
+        ("full@", "no init after the @"),
+        ("scratch@pretrained", "cannot start from init 'pretrained'"),
+        ("last_blocks", "takes 1 whole number(s) after the name; write 'last_blocks:1'"),
+        ("last_blocks:x", "takes 1 whole number(s)"),
+        ("full:2", "takes 0 whole number(s)"),
+    ],
+)
+def test_a_wrong_arm_is_one_clear_line(text, message):
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        parse_arm(text, where="config.arms[3]")
+    assert "\n" not in str(caught.value)

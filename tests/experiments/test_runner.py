@@ -1,0 +1,73 @@
+import json
+import pathlib
+import re
+import threading
+
+import pytest
+
+from tlj.errors import InputError
+from tlj.experiments import runner
+from tlj.experiments.grid import make_grid
+from tlj.experiments.runner import check_same_config, run_all
+from tlj.training.programs import Programs
+
+
+@pytest.fixture
+def runs(tiny_config):
+    return make_grid(tiny_config("w", arms=("scratch",), label_budgets=(10,), seeds=tuple(range(6)))).runs
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Runs that are trained in name only: who was, and what the next is to raise."""
+    seen, lock = [], threading.Lock()
+
+    def train_run(setup, directory, config_hash, shared):
+        with lock:
+            seen.append(int(directory.name))
+        if directory.name in failing:
+            raise failing[directory.name]
+        directory.mkdir(parents=True)
+        (directory / "summary.json").write_text("{}")
+
+    failing = {}
+    monkeypatch.setattr(runner, "set_up", lambda config, base: None)
+    monkeypatch.setattr(runner, "train_run", train_run)
+    train_run.seen, train_run.failing = seen, failing
+    return train_run
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_is_done_is_not_trained_again(runs, trained, tmp_path, workers):
+    for run in runs[:2]:
+        (tmp_path / run.folder).mkdir(parents=True)
+        (tmp_path / run.folder / "summary.json").write_text("{}")
+    assert run_all(runs, tmp_path, Programs(), workers) == 4
+    assert sorted(trained.seen) == [2, 3, 4, 5]
+    assert run_all(runs, tmp_path, Programs(), workers) == 0
+
+
+def test_a_failing_run_stops_the_others_and_its_error_is_the_one_raised(runs, trained, tmp_path):
+    trained.failing["1"] = ValueError("this run is broken")
+    with pytest.raises(ValueError, match="this run is broken"):
+        run_all(runs, tmp_path, Programs(), 1)
+    assert 1 in trained.seen
+    assert len(trained.seen) < len(runs)
+
+
+def test_ctrl_c_stops_the_runs_and_is_passed_on(runs, trained, tmp_path, monkeypatch):
+    def interrupted(futures, return_when):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.concurrent.futures, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(runs, tmp_path, Programs(), 1)
+    assert len(trained.seen) < len(runs)
+
+
+def test_a_run_directory_of_another_config_is_refused(tmp_path):
+    check_same_config(tmp_path, {"steps": 5})
+    (tmp_path / "config.json").write_text(json.dumps({"steps": 5, "data": {"source": "digits"}}))
+    check_same_config(tmp_path, {"steps": 5, "data": {"source": "digits"}})
+    with pytest.raises(InputError, match=re.escape("steps was 5 and is 6")):
+        check_same_config(pathlib.Path(tmp_path), {"steps": 6, "data": {"source": "digits"}})

@@ -1,0 +1,117 @@
+"""Families by name, their sizes and their depths."""
+
+import dataclasses
+
+import pytest
+from flax import traverse_util
+
+from tlj.errors import InputError
+from tlj.models.registry import FAMILIES, build, depth_of, family_of, make_spec
+from tlj.models.resnet import ResNetSpec
+from tlj.models.vit import ViTSpec
+from tlj.training.setup import variable_shapes
+
+SPECS = {
+    "vit": ViTSpec(num_classes=3, image_size=8, patch_size=4, width=16, depth=12, heads=2),
+    "resnet": ResNetSpec(
+        num_classes=3, image_size=8, stem="small", stem_width=8, stage_depths=(5, 6), stage_widths=(4, 4)
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "depth"),
+    [
+        ("backbone/embedding/patch/kernel", 0),
+        ("backbone/block0/mlp/up/kernel", 1),
+        ("backbone/block1/mlp/up/kernel", 2),
+        ("backbone/block11/mlp/up/kernel", 12),
+        ("backbone/norm/scale", 12),
+        ("head/bias", 13),
+    ],
+)
+def test_depth_counts_from_the_embedding_to_the_head(path, depth):
+    assert depth_of(path, blocks=12) == depth
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_depth_of_a_family_has_parameters(family):
+    spec = SPECS[family]
+    paths = traverse_util.flatten_dict(variable_shapes(spec)["params"], sep="/")
+    depths = {FAMILIES[family].depth_of(path, spec.depth) for path in paths}
+    assert depths == set(range(spec.depth + 2))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_spec_finds_its_family_and_its_module(family):
+    assert family_of(SPECS[family]) is FAMILIES[family]
+    module = build(SPECS[family])
+    assert module.num_classes == 3
+    assert module.backbone.spec == SPECS[family]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_spec_comes_back_from_what_a_file_says_of_it(family):
+    written = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(SPECS[family]).items()
+    }
+    assert make_spec(family, written) == SPECS[family]
+
+
+def test_sizes_of_the_data_win_over_settings():
+    assert make_spec("vit", {"num_classes": 7, "width": 24}, num_classes=5) == ViTSpec(num_classes=5, width=24)
+
+
+def test_whole_numbers_are_taken_for_rates():
+    assert make_spec("vit", {"dropout": 0}).dropout == 0.0
+
+
+def test_an_unknown_family_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match=r"config\.model\.family.*'resnt'.*did you mean 'resnet'"):
+        make_spec("resnt", {})
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest():
+    with pytest.raises(
+        InputError, match=r"settings\.patchsize: vit has no setting 'patchsize'; did you mean 'patch_size'"
+    ):
+        make_spec("vit", {"patchsize": 4})
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("vit", {"width": "wide"}),
+        ("vit", {"width": 48.0}),
+        ("vit", {"depth": True}),
+        ("vit", {"depth": -1}),
+        ("vit", {"pool": 1}),
+        ("resnet", {"stage_depths": 3}),
+    ],
+)
+def test_a_value_of_another_type_is_refused(family, settings):
+    ((name, value),) = settings.items()
+    with pytest.raises(InputError, match=f"settings.{name}: {name} = {value!r} is not a"):
+        make_spec(family, settings)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=(ZeroDivisionError, pytest.fail.Exception), reason="values are not range-checked"
+)
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("vit", {"patch_size": 0}),
+        ("vit", {"heads": 0}),
+        ("vit", {"width": 0}),
+        ("vit", {"dropout": 1.5}),
+        ("vit", {"stochastic_depth": -0.1}),
+        ("resnet", {"stem_width": 0}),
+        ("resnet", {"stage_depths": (1, 1), "stage_widths": (4, "8")}),
+        ("resnet", {"stage_depths": (), "stage_widths": ()}),
+    ],
+)
+def test_a_size_that_no_model_can_have_is_refused(family, settings):
+    with pytest.raises(InputError):
+        make_spec(family, settings)

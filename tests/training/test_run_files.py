@@ -1,0 +1,58 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tlj.training.run_files import MetricsLog, read_metrics, write_json, write_predictions
+
+
+def test_a_json_file_is_whole_or_old_when_the_content_cannot_be_written(tmp_path):
+    path = tmp_path / "summary.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_a_restart_keeps_the_lines_up_to_its_step_and_no_others(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    log = MetricsLog(path, 0)
+    for step in (5, 10, 15, 20):
+        log.write({"step": step, "loss": 1.0})
+    log.close()
+    log = MetricsLog(path, 10)
+    log.write({"step": 15, "loss": 2.0})
+    log.close()
+    assert [(row["step"], row["loss"]) for row in read_metrics(path)] == [(5, 1.0), (10, 1.0), (15, 2.0)]
+
+
+def test_a_line_cut_by_a_kill_is_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 5}\n{"step": 1')
+    assert read_metrics(path) == [{"step": 5}]
+    MetricsLog(path, 7).close()
+    assert path.read_text() == '{"step": 5}\n'
+
+
+def test_a_fresh_run_starts_with_an_empty_log(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 5}\n')
+    MetricsLog(path, 0).close()
+    assert read_metrics(path) == []
+
+
+def test_lines_are_on_disk_before_the_log_is_closed(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0)
+    log.write({"step": 1})
+    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1}]
+    log.close()
+
+
+def test_predictions_come_back_as_they_were(tmp_path):
+    logits = np.array([[0.1, -2.5], [3.0, 1e-30]], np.float32)
+    write_predictions(tmp_path / "p.parquet", ["a", "b"], np.array([1, 0]), logits, ["validation", "test"])
+    table = pq.read_table(tmp_path / "p.parquet").to_pydict()
+    np.testing.assert_array_equal(np.array(table["logits"], np.float32), logits)
+    assert (table["id"], table["label"], table["split"]) == (["a", "b"], [1, 0], ["validation", "test"])
+    assert table["group"] == [None, None]
