@@ -171,7 +171,7 @@ def test_a_page_without_a_run_is_a_page(make_comparison, tmp_path):
 def test_an_optional_field_that_is_absent_is_left_out(make_comparison, tmp_path):
     directory = make_comparison(tmp_path / "c", arms=("scratch", "full"), budgets=(10,), seeds=(0, 1))
     text = (directory / "comparison.json").read_text()
-    for name in ("command", "model", "source_task", "steps"):
+    for name in ("command", "model", "source_task"):
         text = text.replace(f'"{name}":', f'"no_{name}":')
     (directory / "comparison.json").write_text(text)
     text = Reader(page_of(directory, figures=False)).text

@@ -193,7 +193,11 @@ def test_one_compiled_optimizer_serves_every_rate_decay_and_length():
 
     results = [
         update(optimizer.init(trainable), step, numbers_of(phase, rate, decay, steps, warmup_steps))
-        for step, rate, decay, steps, warmup_steps in ((0, 0.1, 0.0, 100, 0), (7, 0.01, 0.1, 20, 3), (3, 1.0, 0.5, 9, 9))
+        for step, rate, decay, steps, warmup_steps in (
+            (0, 0.1, 0.0, 100, 0),
+            (7, 0.01, 0.1, 20, 3),
+            (3, 1.0, 0.5, 9, 9),
+        )
     ]
     assert update._cache_size() == 1
     norms = [float(optax.tree.norm(result)) for result in results]

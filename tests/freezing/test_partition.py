@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tlj.errors import InputError
 from tlj.freezing.partition import FROZEN, Group, Layout, label_tree, make_phase, merge, split
 
-LAYOUT = Layout({"backbone/embedding/kernel": 0, "backbone/block0/kernel": 1, "head/kernel": 2, "head/bias": 2}, blocks=1)
+LAYOUT = Layout(
+    {"backbone/embedding/kernel": 0, "backbone/block0/kernel": 1, "head/kernel": 2, "head/bias": 2}, blocks=1
+)
 LABELS = {
     "backbone/embedding/kernel": FROZEN,
     "backbone/block0/kernel": "backbone",

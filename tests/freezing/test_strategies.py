@@ -68,7 +68,9 @@ def test_backbone_and_head_are_groups_of_their_own():
 
 @pytest.mark.parametrize(("k", "nearest"), [(0, 1), (4, 3), (99, 3)])
 def test_more_blocks_than_there_are_or_none_are_refused_with_the_nearest(k, nearest):
-    with pytest.raises(InputError, match=f"last_blocks:{k} on a model of 3 blocks; did you mean 'last_blocks:{nearest}'"):
+    with pytest.raises(
+        InputError, match=f"last_blocks:{k} on a model of 3 blocks; did you mean 'last_blocks:{nearest}'"
+    ):
         parse_strategy(f"last_blocks:{k}").phases(LAYOUT)
 
 

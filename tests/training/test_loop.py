@@ -64,6 +64,14 @@ def test_a_run_stopped_between_checkpoints_goes_on_to_the_same_end(tiny_run, pro
     assert len({(row["step"], "loss" in row) for row in rows[1]}) == len(rows[1])
 
 
+def test_a_run_killed_between_its_last_checkpoint_and_its_summary_ends_the_same(tiny_run, programs, tmp_path):
+    setup = tiny_run(steps=6)
+    whole = train_run(setup, tmp_path, "hash", Surroundings(programs))
+    for name in ("summary.json", "predictions.parquet"):
+        (tmp_path / name).unlink()
+    assert lasting(train_run(setup, tmp_path, "hash", Surroundings(programs))) == lasting(whole)
+
+
 def test_a_finished_run_is_left_alone(tiny_run, programs, tmp_path):
     setup = tiny_run(steps=2)
     first = train_run(setup, tmp_path, "hash", Surroundings(programs))
@@ -93,10 +101,10 @@ def test_a_run_in_which_something_else_changes_a_frozen_leaf_fails(tiny_run, pro
     train_phase = loop._train_phase
 
     def tampering(*arguments):
-        state, final = train_phase(*arguments)
+        state = train_phase(*arguments)
         kernel = state.params["backbone"]["block0"]["mlp"]["up"]["kernel"]
         state.params["backbone"]["block0"]["mlp"]["up"]["kernel"] = kernel.at[0, 0].add(1e-6)
-        return state, final
+        return state
 
     monkeypatch.setattr(loop, "_train_phase", tampering)
     with pytest.raises(FrozenChangedError, match="backbone/block0/mlp/up/kernel"):

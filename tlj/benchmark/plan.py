@@ -14,7 +14,7 @@ from tlj.experiments.grid import run_config
 from tlj.freezing.partition import Phase
 from tlj.freezing.strategies import parse_strategy
 from tlj.training.compiled import abstract_state, lower_step
-from tlj.training.manifest import label_table
+from tlj.training.manifest import format_label_table, label_table
 from tlj.training.setup import Setup, model_layout, set_up
 
 
@@ -70,17 +70,6 @@ def plan(config: ConfigDict) -> dict[str, Any]:
         resolved = {**resolved, "model": {**resolved["model"], "source": ""}, "init": "scratch"}
     setup = set_up(resolved, pathlib.Path(config.workdir or os.curdir))
     return {"strategy": config.strategy, "phases": plan_phases(setup), "topologies": []}
-
-
-def format_label_table(groups: list[Mapping[str, Any]]) -> str:
-    """Returns a label table as aligned text."""
-    columns = ("name", "leaves", "parameters", "learning_rate", "weight_decay", "decayed", "norm_mode", "dropout")
-    cells = [
-        columns,
-        *(tuple("-" if group[name] is None else f"{group[name]}" for name in columns) for group in groups),
-    ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
 
 
 def format_plan(planned: Mapping[str, Any]) -> str:

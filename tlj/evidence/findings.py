@@ -187,8 +187,8 @@ def parity(comparison: Comparison) -> str:
         if key not in ("strategy", "init")
     ]
     said = (
-        f"Every arm trains for {declared['steps']} steps of {declared['global_batch_size']} examples with settings that "
-        "were chosen beforehand and not tuned arm by arm"
+        f"Every arm trains for {declared['steps']} steps of {declared['global_batch_size']} examples with settings "
+        "that were chosen beforehand and not tuned arm by arm"
     )
     said += f" (declared: {'; '.join(otherwise)})" if otherwise else ""
     return (

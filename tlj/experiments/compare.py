@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -15,18 +17,24 @@ from tlj.benchmark.step_time import measure_step_times
 from tlj.errors import InputError
 from tlj.experiments.grid import Grid, PlannedRun, make_grid, run_config
 from tlj.experiments.runner import check_same_config, run_all, train_one
+from tlj.training.manifest import format_label_table, label_table
 from tlj.training.programs import Programs, count_compilations
 from tlj.training.run_files import write_json
-from tlj.training.setup import set_up
+from tlj.training.setup import Setup, set_up
 
 
-def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> None:
-    """Sets every run up without training anything, so that a mistake in the last arm costs no work on the first."""
+def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> dict[str, Setup]:
+    """Sets every run up without training anything, so that a mistake in the last arm costs no work on the first.
+
+    Returns:
+      A setup of each arm, for its label table.
+    """
+    setups = {}
     for run in grid.runs:
         check_same_config(workdir / run.folder, run.config)
         # The source that a run will load may not be there yet; its architecture is known from the config.
         known = {**run.config, "init": "scratch", "model": {**run.config["model"], "source": ""}}
-        set_up(known if grid.source else run.config, workdir)
+        setups[run.arm.name] = set_up(known if grid.source else run.config, workdir)
     if grid.source:
         check_same_config(workdir / "source", grid.source)
         set_up(grid.source, workdir)
@@ -36,6 +44,18 @@ def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) ->
                 where="config.model.source",
                 do="set it to 'source', or empty config.pretrain",
             )
+    return setups
+
+
+def _print_label_tables(setups: Mapping[str, Setup]) -> None:
+    """Says what each arm trains, before any of it is trained."""
+    for arm, setup in setups.items():
+        for phase in setup.phases:
+            print(f"{arm}, from step {phase.start}:\n{format_label_table(label_table(setup, phase))}", file=sys.stderr)
+
+
+def _step_times_are_there(path: pathlib.Path, grid: Grid) -> bool:
+    return path.exists() and set(json.loads(path.read_text())["arms"]) >= {arm.name for arm in grid.arms}
 
 
 def _describe(config: ConfigDict, grid: Grid, command: str) -> dict[str, Any]:
@@ -87,7 +107,9 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
     """
     workdir = pathlib.Path(config.workdir)
     grid = make_grid(config)
-    _check_before_work(config, grid, workdir)
+    setups = _check_before_work(config, grid, workdir)
+    if any(not (workdir / run.folder / "summary.json").exists() for run in grid.runs):
+        _print_label_tables(setups)
     begin, programs = time.monotonic(), Programs()
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "config.json", {**configuration.to_dict(config), "workdir": ""})
@@ -96,7 +118,7 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
         if grid.source:
             _train_source(grid.source, workdir, programs)
         trained = run_all(grid.runs, workdir, programs, config.experiments.workers)
-        if not (workdir / "step_time.json").exists():
+        if not _step_times_are_there(workdir / "step_time.json", grid):
             setups = {name: set_up(run.config, workdir) for name, run in _one_run_per_arm(grid).items()}
             write_json(workdir / "step_time.json", measure_step_times(setups, programs))
     counts = ", ".join(f"{name} {count}" for name, count in sorted(compiled.items()))
@@ -131,6 +153,7 @@ def train(config: ConfigDict) -> pathlib.Path:
     directory = pathlib.Path(config.workdir)
     resolved = run_config(config)
     check_same_config(directory, resolved)
+    _print_label_tables({config.strategy: set_up(resolved, pathlib.Path(os.curdir))})
     what = f"{config.strategy}, {config.data.source}"
     base = pathlib.Path(os.curdir)
     summary = train_one(resolved, directory, base, what, configuration.digest(resolved), Programs())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -15,7 +16,7 @@ import numpy as np
 
 from tlj.data.pipeline import training_batches
 from tlj.data.splits import SealedTest
-from tlj.freezing.digests import check_phase_end, leaf_digests
+from tlj.freezing.digests import check_phase_end
 from tlj.freezing.partition import Phase
 from tlj.pretrained.initialise import initial_variables
 from tlj.training.checkpoints import Checkpoints
@@ -31,9 +32,12 @@ from tlj.training.evaluate import loss_and_accuracy, predict
 from tlj.training.manifest import manifest
 from tlj.training.parallel import batch_sharding, put_batch
 from tlj.training.programs import Programs
-from tlj.training.run_files import MetricsLog, write_json, write_predictions
+from tlj.training.run_files import MetricsLog, read_metrics, write_json, write_predictions
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
+from tlj.training.summary import run_summary, state_digests
+
+LOG = "metrics.jsonl"
 
 
 class StoppedError(Exception):
@@ -55,6 +59,17 @@ class Surroundings:
     on_step: Callable[[], None] = lambda: None
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Run:
+    """What the parts of one run's story need."""
+
+    setup: Setup
+    phase: Phase
+    directory: pathlib.Path
+    shared: Surroundings
+    clock: Clock
+
+
 def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: Surroundings) -> dict[str, Any]:
     """Trains one run to its end, or goes on with it, or returns at once where it is done.
 
@@ -68,75 +83,51 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
       The content of ``summary.json``.
 
     Raises:
+      InputError: if the directory holds a checkpoint of another config or phase.
       FrozenChangedError: if anything frozen changed.
       StoppedError: if asked to stop.
     """
     done = directory / "summary.json"
     if done.exists():
         return json.loads(done.read_text())
-    begin, clock = time.perf_counter(), Clock()
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(directory / "config.json", setup.config)
-    variables, report = initial_variables(setup.init, setup.spec, setup.pretrained, setup.config["seed"])
-    write_json(directory / "manifest.json", manifest(setup, report, config_hash))
-
+    begin = time.perf_counter()
     (phase,) = setup.phases
+    run = _Run(setup, phase, directory, shared, Clock())
     program, compiled = step_program(setup, phase, shared.programs)
     identity = {"phase": phase.digest, "config": config_hash}
     with Checkpoints(directory / "checkpoints", setup.config["checkpoint"]["keep"], identity) as checkpoints:
         restored = checkpoints.restore_latest(abstract_state(setup, phase))
-        if restored:
-            state, start_digests = restored
-        else:
-            state = initial_state(setup, phase, variables, shared.programs)
-            start_digests = _digests(state)
-        state, final = _train_phase(setup, phase, state, start_digests, checkpoints, directory, clock, shared)
-
-    never_moved = check_phase_end(phase, start_digests, _digests(state))
-    metrics, opened = _test_once(setup, state, directory, clock, shared)
-    devices = setup.mesh.size
-    step_s = clock.step_s()
-    summary = {
-        **{name: setup.config[name] for name in ("strategy", "seed", "steps")},
-        "init": setup.init,
-        "label_budget": len(setup.split.train) + len(setup.split.validation),
-        "classes": list(setup.source.classes),
-        **{f"{part}_examples": len(getattr(setup.split, part)) for part in ("train", "validation", "test")},
-        "test_opened": opened,
-        "metrics": {**final, **metrics},
-        "parameters": _parameter_counts(state, phase),
-        "flops": {"per_step": program.flops, "training_total": program.flops * setup.config["steps"]},
-        "frozen_unchanged": True,
-        "never_moved": list(never_moved),
-        "timing": {
-            "wall_s": time.perf_counter() - begin,
-            "step_s": step_s,
-            "train_s": sum(steps * seconds for steps, seconds in clock.windows),
-            "compile_s": program.compile_s if compiled else 0.0,
-            **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
-        },
-        "cost": {
-            "devices": devices,
-            "accelerator_seconds": step_s * setup.config["steps"] * devices if step_s else None,
-        },
+        state, start_digests = restored or _start(run, config_hash)
+        state = _train_phase(run, state, start_digests, checkpoints)
+    never_moved = check_phase_end(phase, start_digests, state_digests(state))
+    metrics, opened = _test_once(run, state)
+    metrics["train_loss"] = next(
+        (row["loss"] for row in reversed(read_metrics(run.directory / LOG)) if "loss" in row), None
+    )
+    summary = run_summary(setup, program, run.clock, metrics, never_moved, opened)
+    summary["timing"] |= {
+        "wall_s": time.perf_counter() - begin,
+        "compile_s": program.compile_s if compiled else 0.0,
     }
     write_json(done, summary)
     return summary
 
 
-def _train_phase(
-    setup: Setup,
-    phase: Phase,
-    state: TrainState,
-    start_digests: dict[str, str],
-    checkpoints: Checkpoints,
-    directory: pathlib.Path,
-    clock: Clock,
-    shared: Surroundings,
-) -> tuple[TrainState, dict[str, float | None]]:
+def _start(run: _Run, config_hash: str) -> tuple[TrainState, dict[str, str]]:
+    """Writes what the run is made of, and returns its state at step 0 with the digests of it."""
+    setup = run.setup
+    write_json(run.directory / "config.json", setup.config)
+    variables, report = initial_variables(setup.init, setup.spec, setup.pretrained, setup.config["seed"])
+    write_json(run.directory / "manifest.json", manifest(setup, report, config_hash))
+    state = initial_state(setup, run.phase, variables, run.shared.programs)
+    return state, state_digests(state)
+
+
+def _train_phase(run: _Run, state: TrainState, start_digests: dict[str, str], checkpoints: Checkpoints) -> TrainState:
     """Steps from where the state is to the end of the phase."""
+    setup, clock = run.setup, run.clock
     config, steps = setup.config, setup.config["steps"]
-    program, _ = step_program(setup, phase, shared.programs)
+    program, _ = step_program(setup, run.phase, run.shared.programs)
     sharding, rng = batch_sharding(setup.mesh), run_keys(config["seed"])
     batches = training_batches(
         setup.source,
@@ -145,10 +136,8 @@ def _train_phase(
         seed=config["seed"],
         steps=steps,
     )
-    step = int(state.step)
-    log = MetricsLog(directory / "metrics.jsonl", step)
-    pending, final = [], {}
-    try:
+    step, pending = int(state.step), []
+    with contextlib.closing(MetricsLog(run.directory / LOG, step)) as log:
         clock.begin()
         while step < steps:
             with clock.charge("input_wait"):
@@ -159,25 +148,22 @@ def _train_phase(
             evaluates = _is_due(step, config["evaluate"]["every"], steps)
             saves = _is_due(step, config["checkpoint"]["every"], steps)
             if evaluates or saves or _is_due(step, config["log"]["every"], steps):
+                # A window ends before anything interrupts the steps, and a restart begins where a window did.
                 jax.block_until_ready(state)
                 step_s = clock.end(len(pending))
                 with clock.pause("logging"):
-                    final = _mean_metrics(pending)
-                    rates = {name: float(rate) for name, rate in pending[-1]["learning_rate"].items()}
-                    log.write({"step": step, "phase": 0, **final, "learning_rate": rates, "timing": {"step_s": step_s}})
-                    pending = []
+                    log.write({"step": step, "phase": 0, **_window(pending), "timing": {"step_s": step_s}})
+                pending = []
             if evaluates:
                 with clock.pause("evaluate"):
-                    log.write({"step": step, "phase": 0, **_validate(setup, state, shared)})
+                    log.write({"step": step, "phase": 0, **_validate(run, state)})
             if saves:
                 with clock.pause("checkpoint"):
                     checkpoints.save(state, start_digests)
-            shared.on_step()
-            if shared.stop.is_set() and step < steps:
+            run.shared.on_step()
+            if run.shared.stop.is_set() and step < steps:
                 raise StoppedError
-    finally:
-        log.close()
-    return state, {"train_loss": final.get("loss")}
+    return state
 
 
 def _is_due(step: int, every: int, steps: int) -> bool:
@@ -185,54 +171,44 @@ def _is_due(step: int, every: int, steps: int) -> bool:
     return step == steps or bool(every and step % every == 0)
 
 
-def _mean_metrics(pending: list[dict[str, jax.Array]]) -> dict[str, float]:
-    """The mean of each metric over the steps of a window."""
-    rows = jax.device_get([{name: row[name] for name in ("loss", "accuracy", "gradient_norm")} for row in pending])
-    return {name: float(np.mean([row[name] for row in rows], dtype=np.float64)) for name in rows[0]}
+def _window(pending: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of each metric over the steps of a window, and the learning rates of its last."""
+    rows = jax.device_get(pending)
+    means = {
+        name: float(np.mean([row[name] for row in rows], dtype=np.float64))
+        for name in ("loss", "accuracy", "gradient_norm")
+    }
+    return {**means, "learning_rate": {name: float(rate) for name, rate in rows[-1]["learning_rate"].items()}}
 
 
-def _digests(state: TrainState) -> dict[str, str]:
-    return leaf_digests(state.params) | leaf_digests(state.batch_stats)
-
-
-def _parameter_counts(state: TrainState, phase: Phase) -> dict[str, int]:
-    sizes = {"/".join(entry.key for entry in path): leaf.size
-             for path, leaf in jax.tree_util.tree_leaves_with_path(state.params)}  # fmt: skip
-    return {"total": sum(sizes.values()), "trained": sum(sizes[path] for path in phase.trained)}
-
-
-def _predict(setup: Setup, state: TrainState, examples: np.ndarray, shared: Surroundings) -> np.ndarray:
-    evaluate = evaluate_program(setup, shared.programs).call
+def _predict(run: _Run, state: TrainState, examples: np.ndarray) -> np.ndarray:
+    evaluate = evaluate_program(run.setup, run.shared.programs).call
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    batch_size = setup.config["evaluate"]["batch_size"]
-    return predict(evaluate, variables, setup.source, examples, batch_size, batch_sharding(setup.mesh))
+    batch_size = run.setup.config["evaluate"]["batch_size"]
+    return predict(evaluate, variables, run.setup.source, examples, batch_size, batch_sharding(run.setup.mesh))
 
 
-def _validate(setup: Setup, state: TrainState, shared: Surroundings) -> dict[str, float]:
-    examples = setup.split.validation
-    loss, accuracy = loss_and_accuracy(_predict(setup, state, examples, shared), setup.source.labels[examples])
+def _validate(run: _Run, state: TrainState) -> dict[str, float]:
+    examples = run.setup.split.validation
+    loss, accuracy = loss_and_accuracy(_predict(run, state, examples), run.setup.source.labels[examples])
     return {"validation_loss": loss, "validation_accuracy": accuracy}
 
 
-def _test_once(
-    setup: Setup, state: TrainState, directory: pathlib.Path, clock: Clock, shared: Surroundings
-) -> tuple[dict[str, float], int]:
+def _test_once(run: _Run, state: TrainState) -> tuple[dict[str, float | None], int]:
     """Opens the test split, writes the predictions and returns the final metrics and how often it was opened."""
-    sealed = SealedTest(setup.split.test)
-    with clock.pause("evaluate"):
-        parts = {"validation": setup.split.validation, "test": sealed.open()}
-        logits = {name: _predict(setup, state, examples, shared) for name, examples in parts.items()}
-        examples = np.concatenate(list(parts.values()))
-        write_predictions(
-            directory / "predictions.parquet",
-            [setup.source.ids[i] for i in examples],
-            setup.source.labels[examples],
-            np.concatenate(list(logits.values())),
-            [name for name, part in parts.items() for _ in part],
-        )
-    metrics = {}
+    source, sealed = run.setup.source, SealedTest(run.setup.split.test)
+    with run.clock.pause("evaluate"):
+        parts = {"validation": run.setup.split.validation, "test": sealed.open()}
+        logits = {name: _predict(run, state, examples) for name, examples in parts.items()}
+    examples = np.concatenate(list(parts.values()))
+    write_predictions(
+        run.directory / "predictions.parquet",
+        [source.ids[i] for i in examples],
+        source.labels[examples],
+        np.concatenate(list(logits.values())),
+        [name for name, part in parts.items() for _ in part],
+    )
+    metrics: dict[str, float | None] = {}
     for name, part in parts.items():
-        metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = loss_and_accuracy(
-            logits[name], setup.source.labels[part]
-        )
+        metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = loss_and_accuracy(logits[name], source.labels[part])
     return metrics, sealed.opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +14,8 @@ from tlj.freezing.optimizer import decays
 from tlj.freezing.partition import FROZEN, Phase
 from tlj.pretrained.load_report import LoadReport
 from tlj.pretrained.runs import describe_model
-from tlj.training.setup import Setup, variable_shapes
+from tlj.training.setup import Setup
+from tlj.training.summary import parameter_sizes
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -24,10 +26,7 @@ def label_table(setup: Setup, phase: Phase) -> list[dict[str, Any]]:
     Columns: name, leaves, parameters, learning_rate (peak), weight_decay (on kernels), decayed (leaves it applies to),
     norm_mode, dropout.
     """
-    shapes = variable_shapes(setup.spec)["params"]
-    sizes = {
-        "/".join(entry.key for entry in path): leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
-    }
+    sizes = parameter_sizes(setup)
     optimizer = setup.config["optimizer"]
     rows = []
     for name in [*(group.name for group in phase.groups), FROZEN]:
@@ -47,6 +46,17 @@ def label_table(setup: Setup, phase: Phase) -> list[dict[str, Any]]:
             }
         )
     return [row for row in rows if row["leaves"]]
+
+
+def format_label_table(groups: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a label table as aligned text."""
+    columns = ("name", "leaves", "parameters", "learning_rate", "weight_decay", "decayed", "norm_mode", "dropout")
+    cells = [
+        columns,
+        *(tuple("-" if group[name] is None else f"{group[name]}" for name in columns) for group in groups),
+    ]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
 
 
 def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, Any]:

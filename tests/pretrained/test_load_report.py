@@ -1,0 +1,36 @@
+"""The account of a load."""
+
+import json
+
+import numpy as np
+
+from tlj.pretrained.load_report import LoadedLeaf, LoadReport, array_hash
+
+REPORT = LoadReport(
+    (
+        LoadedLeaf("params/backbone/a/kernel", "loaded", "a/weight", (2, 3), "abc"),
+        LoadedLeaf("params/backbone/b/kernel", "loaded", "b/weight", (3,), "def"),
+        LoadedLeaf("params/head/kernel", "reset", "", (3, 5), ""),
+    )
+)
+
+
+def test_a_report_prints_as_one_line_of_counts():
+    assert str(REPORT) == "3 leaves: 2 loaded, 1 reset"
+    assert str(LoadReport(())).startswith("0 leaves")
+
+
+def test_every_leaf_is_a_row_that_json_gives_back():
+    rows = REPORT.rows()
+    assert json.loads(json.dumps(rows)) == rows
+    assert [row["path"] for row in rows] == [leaf.path for leaf in REPORT.leaves]
+    assert rows[0] == {
+        "path": "params/backbone/a/kernel", "status": "loaded", "source": "a/weight", "shape": [2, 3], "hash": "abc",
+    }  # fmt: skip
+
+
+def test_hash_is_of_the_values_and_not_of_their_layout():
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert array_hash(values) == array_hash(np.asfortranarray(values)) == array_hash(values.copy())
+    assert array_hash(values) != array_hash(values + 1)
+    assert array_hash(np.zeros(2, np.float32)) != array_hash(-np.zeros(2, np.float32))
