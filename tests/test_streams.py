@@ -29,7 +29,7 @@ def test_a_stream_is_a_function_of_seed_and_name_alone():
 
 def test_streams_do_not_change_between_releases():
     assert bits(0, "data") == (890424286, 747786186)
-    assert generator(0, "data", 2, 1).permutation(8).tolist() == [2, 1, 7, 4, 6, 0, 3, 5]
+    assert generator(0, "data", 2, 1).permutation(8).tolist() == [2, 7, 3, 4, 5, 0, 1, 6]
 
 
 def test_key_does_not_depend_on_the_default_generator_of_jax():
@@ -60,6 +60,5 @@ def test_generator_repeats_itself():
     assert draws(2, 5) == draws(2, 5)
 
 
-@pytest.mark.xfail(strict=True, reason="SeedSequence pads short entropy with zeros, so a trailing zero selects nothing")
 def test_position_zero_is_a_substream_of_its_own():
     assert draws() != draws(0)

@@ -42,4 +42,7 @@ def generator(seed: int, name: str, *position: int) -> np.random.Generator:
       name: one of ``STREAMS``.
       *position: further integers that select a substream, for example the epoch.
     """
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([*_words(seed, name).tolist(), *position])))
+    # A seed sequence takes trailing zeros for nothing, so the length goes last.
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence([*_words(seed, name).tolist(), *position, len(position)]))
+    )

@@ -90,7 +90,7 @@ def test_arm_and_twin_see_the_same_batches(budget):
         return [found[step] for step in range(12)]
 
     twin, other = batches("scratch", 1), batches("scratch", 2)
-    for arm in map(lambda strategy: batches(strategy, 1), ("linear_probe", "last_blocks:1", "full")):
+    for arm in (batches(strategy, 1) for strategy in ("linear_probe", "last_blocks:1", "full")):
         for ours, theirs in zip(arm, twin, strict=True):
             assert ours["image"].shape == (32, 8, 8, 3)
             np.testing.assert_array_equal(ours["image"], theirs["image"])

@@ -19,21 +19,12 @@ def shuffled_labels(counts: list[int], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
 
 
-def spread_bound(shares: np.ndarray) -> np.ndarray:
-    """How far a class may be from its share of a prefix.
-
-    Each class is at most three quarters of an example from its place in the order (its random offset within its own
-    spacing), and is then rescaled for where the others stand.
-    """
-    return 0.75 * (1 - shares) + 0.75 * shares * (len(shares) - 1) + 1e-9
-
-
 @st.composite
 def pools(draw):
     """Labels, unbalanced as they come, their pool, a validation share and a seed: enough for every class to train."""
     counts = draw(st.lists(st.integers(2, 60), min_size=2, max_size=6))
     labels = shuffled_labels(counts, draw(st.integers(0, 999)))
-    pool, test = splits.test_split(labels, draw(st.sampled_from([0.1, 0.25, 0.4])), draw(st.integers(0, 99)))
+    pool, test = splits.split_off_test(labels, draw(st.sampled_from([0.1, 0.25, 0.4])), draw(st.integers(0, 99)))
     share, seed = draw(st.sampled_from([0.1, 0.2, 0.34, 0.5])), draw(st.integers(0, 2**31))
     try:
         budget_split(labels, pool, "all", validation_fraction=share, seed=seed)
@@ -83,7 +74,7 @@ def test_a_budget_holds_the_classes_in_the_proportions_of_the_pool(case, data):
     spent, held = labels[np.concatenate([train, validation])], labels[validation]
     wanted = budget * counts / len(pool)
     got = np.array([np.sum(spent == label) for label in classes])
-    assert np.all(np.abs(got - wanted) <= spread_bound(counts / len(pool)))
+    assert np.all(np.abs(got - wanted) < 1)
     held_of_class = np.array([np.sum(held == label) for label in classes])
     assert np.all(np.abs(held_of_class - share * got) < 1)
     assert set(labels[train].tolist()) == set(classes.tolist())
@@ -100,14 +91,11 @@ def test_classes_of_one_size_differ_by_at_most_one_example(classes, size, seed, 
     assert abs(len(validation) - 0.2 * budget) <= 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="with rare classes beside a frequent one, offsets add up to more than a whole example"
-)
 def test_no_class_is_a_whole_example_from_its_share_of_any_budget():
     counts = [200, 3, 3, 3, 3, 3, 3, 3, 3]
     for seed in range(40):
         labels = shuffled_labels(counts, seed)
-        order = splits._stratified_order(labels, np.random.default_rng(seed))
+        order = splits._ordered(labels, seed, 0)
         got = np.cumsum(labels[order][:, None] == np.arange(len(counts)), axis=0)
         wanted = np.arange(1, len(labels) + 1)[:, None] * np.array(counts) / len(labels)
         assert np.abs(got - wanted).max() < 1
@@ -117,26 +105,26 @@ def test_no_class_is_a_whole_example_from_its_share_of_any_budget():
 @given(st.lists(st.integers(2, 60), min_size=2, max_size=6), st.sampled_from([0.1, 0.25, 0.4]), st.integers(0, 99))
 def test_test_and_pool_share_the_source_and_its_proportions(counts, fraction, seed):
     labels = shuffled_labels(counts, seed)
-    pool, test = splits.test_split(labels, fraction, seed)
+    pool, test = splits.split_off_test(labels, fraction, seed)
     np.testing.assert_array_equal(np.sort(np.concatenate([pool, test])), np.arange(len(labels)))
     assert len(test) == round(fraction * len(labels))
     tested = np.bincount(labels[test], minlength=len(counts))
     wanted = np.array(counts) * len(test) / len(labels)
-    assert np.all(np.abs(tested - wanted) <= spread_bound(np.array(counts) / len(labels)))
+    assert np.all(np.abs(tested - wanted) < 1)
 
 
 def test_the_split_follows_its_seed_and_the_budget_the_seed_of_the_run():
     labels = shuffled_labels([40, 40, 40], 0)
-    first, again, other = (splits.test_split(labels, 0.4, seed)[1].tolist() for seed in (0, 0, 1))
+    first, again, other = (splits.split_off_test(labels, 0.4, seed)[1].tolist() for seed in (0, 0, 1))
     assert first == again != other
-    pool, _ = splits.test_split(labels, 0.4, 0)
+    pool, _ = splits.split_off_test(labels, 0.4, 0)
     drawn = [budget_split(labels, pool, 20, validation_fraction=0.2, seed=s)[0].tolist() for s in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_all_is_the_whole_pool():
     labels = shuffled_labels([30, 20], 0)
-    pool, _ = splits.test_split(labels, 0.4, 0)
+    pool, _ = splits.split_off_test(labels, 0.4, 0)
     parts = budget_split(labels, pool, "all", validation_fraction=0.2, seed=0)
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), pool)
     for named, counted in zip(parts, budget_split(labels, pool, 30, validation_fraction=0.2, seed=0), strict=True):
@@ -146,7 +134,7 @@ def test_all_is_the_whole_pool():
 @pytest.mark.parametrize("seed", range(5))
 def test_ten_labels_of_five_digits_train_every_class_and_validate(seed):
     labels = open_source("digits:5-9").labels
-    pool, test = splits.test_split(labels, 0.4, 0)
+    pool, test = splits.split_off_test(labels, 0.4, 0)
     assert len(test) >= 350
     train, validation = budget_split(labels, pool, 10, validation_fraction=0.2, seed=seed)
     assert np.bincount(labels[train], minlength=5).min() >= 1
@@ -174,7 +162,6 @@ def test_a_pool_that_no_budget_suffices_for_is_refused():
         budget_split(np.array([0, 1]), np.arange(2), "all", validation_fraction=0.5, seed=0)
 
 
-@pytest.mark.xfail(strict=True, reason="only the classes that are left in the pool are counted")
 def test_a_class_that_is_only_in_the_test_set_is_an_error():
     labels = np.array([0] * 20 + [1] * 20 + [2])
     pool = np.arange(40)

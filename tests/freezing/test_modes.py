@@ -131,7 +131,7 @@ def test_dropout_is_on_in_the_trained_block_alone(images):
     # The interceptor that is entered last stands closest to the module: it sees what the phase made of the call.
     with behave_as(phase), nn.intercept_methods(record):
         jax.eval_shape(forward, variables_of(VIT), images)
-    # Two dropouts on the residual branches of each block, their stochastic depths, one in each MLP, one after the embedding.
+    # On each of two residual branches dropout and stochastic depth, and one dropout in the MLP.
     assert {path for path, off in found.items() if not off} == {path for path in found if "/block1/" in path}
     assert len([path for path in found if "/block1/" in path]) == 5
     assert "backbone/embedding/Dropout_0" in found

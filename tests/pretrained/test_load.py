@@ -39,9 +39,9 @@ def test_logits_are_those_that_the_run_wrote_of_its_test_examples(run_directory)
 
 
 def test_a_number_of_classes_makes_a_new_head_and_keeps_the_backbone(run_directory, images):
-    own, model = tlj.load(run_directory), tlj.load(run_directory, num_classes=7)
-    assert model.spec.num_classes == 7
-    assert model(images).shape == (6, 7)
+    own, model = tlj.load(run_directory), tlj.load(run_directory, num_classes=3)
+    assert model.spec.num_classes == 3
+    assert model(images).shape == (6, 3)
     assert leaf_digests(model.variables["params"]["backbone"]) == leaf_digests(own.variables["params"]["backbone"])
     assert leaf_digests(model.variables["batch_stats"]) == leaf_digests(own.variables["batch_stats"])
     reset = {leaf.path for leaf in model.report.leaves if leaf.status == "reset"}
@@ -55,7 +55,7 @@ def test_the_source_s_own_number_of_classes_makes_a_new_head_too(vit_run):
 
 @pytest.mark.parametrize("init", ["scratch", "mean_var"])
 def test_a_twin_has_the_architecture_the_preprocessing_and_the_head_but_not_the_values(run_directory, init):
-    model, twin = tlj.load(run_directory, num_classes=5), tlj.load(run_directory, init=init, num_classes=5)
+    model, twin = tlj.load(run_directory, num_classes=3), tlj.load(run_directory, init=init, num_classes=3)
     assert twin.spec == model.spec
     assert twin.preprocessing == model.preprocessing
     assert jax.tree.map(np.shape, twin.variables) == jax.tree.map(np.shape, model.variables)
@@ -92,7 +92,6 @@ def test_a_model_is_in_evaluation_mode(resnet_run, images):
     np.testing.assert_allclose(model(images)[:2], model(images[:2]), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="every call compiles the model again")
 def test_a_model_that_is_called_again_compiles_nothing(vit_run, images):
     model = tlj.load(vit_run)
     model(images)
@@ -112,7 +111,6 @@ def test_a_source_or_an_init_that_does_not_exist_is_refused(vit_run, tmp_path):
         tlj.load(vit_run, init="meanvar")
 
 
-@pytest.mark.xfail(strict=True, reason="0 is taken for no number at all")
 def test_no_classes_are_no_number_of_classes(vit_run):
     with pytest.raises(InputError):
         tlj.load(vit_run, num_classes=0)

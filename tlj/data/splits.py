@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Sequence
 
@@ -58,17 +59,36 @@ class SealedTest:
         return self._indices
 
 
-def _stratified_order(labels: Int[np.ndarray, " n"], rng: np.random.Generator) -> Indices:
-    """Orders examples so that every prefix holds the classes in proportion, as near as whole examples allow."""
-    position = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        # A random offset within the class's own spacing decides who goes first in each round.
-        position[members] = (np.arange(len(members)) + rng.uniform(0.25, 0.75)) / len(members)
-    return np.argsort(position, kind="stable")
+@functools.lru_cache(maxsize=64)
+def _stratified_order(labels: bytes, seed: int, part: int) -> tuple[int, ...]:
+    """Orders examples so that every prefix holds each class within one example of its share.
+
+    The quota method of Balinski & Young (1975): each place goes to the class that has the best claim to it among those
+    that it would not lift above their share rounded up.
+
+    Args:
+      labels: the bytes of an int32 array, so that the order of a source is made once per seed.
+      seed: of the ``data`` stream.
+      part: of the stream.
+    """
+    rng, values = generator(seed, "data", part), np.frombuffer(labels, np.int32)
+    names, counts = np.unique(values, return_counts=True)
+    members = [rng.permutation(np.flatnonzero(values == name)) for name in names]
+    taken, ties = np.zeros(len(names), int), rng.permutation(len(names)) * 1e-12
+    order = []
+    for place in range(len(values)):
+        within_share = taken * len(values) < (place + 1) * counts
+        chosen = int(np.argmax(np.where(within_share, counts / (taken + 1) + ties, -1.0)))
+        order.append(int(members[chosen][taken[chosen]]))
+        taken[chosen] += 1
+    return tuple(order)
 
 
-def test_split(labels: Int[np.ndarray, " n"], fraction: float, seed: int) -> tuple[Indices, Indices]:
+def _ordered(labels: Int[np.ndarray, " n"], seed: int, part: int) -> Indices:
+    return np.array(_stratified_order(np.ascontiguousarray(labels, np.int32).tobytes(), seed, part), int)
+
+
+def split_off_test(labels: Int[np.ndarray, " n"], fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Splits a source into a labelled pool and a test set, the same for every run of a comparison.
 
     Args:
@@ -79,7 +99,7 @@ def test_split(labels: Int[np.ndarray, " n"], fraction: float, seed: int) -> tup
     Returns:
       Indices of the pool and of the test set, each sorted.
     """
-    order = _stratified_order(labels, generator(seed, "data", 0))
+    order = _ordered(labels, seed, 0)
     count = round(fraction * len(labels))
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -129,10 +149,9 @@ def budget_split(
             where=where,
             do=f"use at most {len(pool)} or 'all'",
         )
-    rng = generator(seed, "data", 1)
-    ordered = pool[_stratified_order(labels[pool], rng)]
-    held_out = _held_out(labels[ordered], validation_fraction, rng)
-    classes = np.unique(labels[pool])
+    ordered = pool[_ordered(labels[pool], seed, 1)]
+    held_out = _held_out(labels[ordered], validation_fraction, generator(seed, "data", 3))
+    classes = np.unique(labels)
 
     def suffices(n: int) -> bool:
         return held_out[:n].any() and len(np.unique(labels[ordered[:n]][~held_out[:n]])) == len(classes)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from tlj import config as configuration
 from tlj.data.sources import open_source
-from tlj.data.splits import test_split
+from tlj.data.splits import split_off_test
 from tlj.errors import InputError
 from tlj.experiments.arms import Arm, parse_arm
 from tlj.experiments.twins import twin_diff
@@ -93,7 +93,7 @@ def label_counts(config: ConfigDict) -> tuple[int, ...]:
     Raises:
       InputError: where two budgets are the same number.
     """
-    pool, _ = test_split(open_source(config.data.source).labels, config.data.test_fraction, config.data.split_seed)
+    pool, _ = split_off_test(open_source(config.data.source).labels, config.data.test_fraction, config.data.split_seed)
     counts = sorted(len(pool) if budget == "all" else budget for budget in config.label_budgets)
     if len(set(counts)) != len(counts):
         raise InputError(

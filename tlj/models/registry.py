@@ -74,24 +74,49 @@ def make_spec(family: str, settings: Mapping[str, Any], **sizes: Any) -> Spec:
     if family not in FAMILIES:
         raise unknown_name("model family", family, FAMILIES, where="config.model.family")
     kind = FAMILIES[family].spec
-    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     values = {}
     for name, value in {**settings, **sizes}.items():
         where = f"config.model.settings.{name}"
-        if name not in fields:
+        if name not in defaults:
             raise InputError(
                 f"{family} has no setting {name!r}",
                 where=where,
-                nearest=nearest_name(name, fields),
-                do=f"use one of {', '.join(fields)}",
+                nearest=nearest_name(name, defaults),
+                do=f"use one of {', '.join(defaults)}",
             )
-        wanted = type(fields[name])
-        value = tuple(value) if wanted is tuple and isinstance(value, list | tuple) else value
-        value = float(value) if wanted is float and isinstance(value, int) else value
-        if not isinstance(value, wanted) or isinstance(value, bool) or (wanted is int and value < 0):
-            raise InputError(f"{name} = {value!r} is not a {wanted.__name__}", where=where, do="change the value")
-        values[name] = value
+        values[name] = _checked(name, value, defaults[name], where)
     return kind(**values)
+
+
+# Ranges of the settings that are not simply sizes of at least one.
+_AT_LEAST_ZERO = ("mlp_width",)
+_RATES = ("dropout", "stochastic_depth", "momentum")
+
+
+def _checked(name: str, value: Any, default: Any, where: str) -> Any:
+    """Returns a setting in the type of its default, or raises the error that says what it should have been."""
+    if isinstance(default, str):
+        expected, fits = "text", isinstance(value, str)
+    elif isinstance(default, tuple):
+        value = tuple(value) if isinstance(value, list | tuple) else value
+        expected = "a list of whole numbers of at least 1"
+        fits = isinstance(value, tuple) and bool(value) and all(_is_whole(item, 1) for item in value)
+    elif isinstance(default, int):
+        least = 0 if name in _AT_LEAST_ZERO else 1
+        expected, fits = f"a whole number of at least {least}", _is_whole(value, least)
+    else:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if is_number else value
+        expected = "a number from 0 to below 1" if name in _RATES else "a number above 0"
+        fits = is_number and (0 <= value < 1 if name in _RATES else 0 < value < float("inf"))
+    if not fits:
+        raise InputError(f"{name} = {value!r} is not {expected}", where=where, do="change the value")
+    return value
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def build(spec: Spec, dtype: str = "float32") -> Classifier:

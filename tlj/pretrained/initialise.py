@@ -104,7 +104,8 @@ def pretrained_variables(
             return LoadedLeaf(path, "reset", "", shape, "")
         return LoadedLeaf(path, "loaded", path, shape, array_hash(found[path]))
 
-    merged = {path: leaf if path in reset else found[path] for path, leaf in wanted.items()}
+    # Parameters are of the model's type, whatever the source stored.
+    merged = {p: leaf if p in reset else np.asarray(found[p], dtype=leaf.dtype) for p, leaf in wanted.items()}
     nested = traverse_util.unflatten_dict(merged, sep="/")
     variables = {"params": nested["params"], "batch_stats": nested.get("batch_stats", {})}
     return variables, LoadReport(tuple(entry(path) for path in sorted(wanted)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +14,7 @@ import jax
 from jaxtyping import Array, Float
 
 from tlj.data.images import Preprocessing
+from tlj.errors import InputError
 from tlj.models.registry import Spec, build
 from tlj.pretrained.initialise import initial_variables
 from tlj.pretrained.load_report import LoadReport
@@ -36,9 +39,13 @@ class Model:
     preprocessing: Preprocessing
     report: LoadReport
 
+    @functools.cached_property
+    def _apply(self) -> Callable[..., Array]:
+        return jax.jit(self.module.apply)
+
     def __call__(self, images: Float[Array, "batch height width 3"]) -> Float[Array, "batch classes"]:
         """Returns the logits of normalised images, in evaluation mode."""
-        return jax.jit(self.module.apply)(self.variables, images)
+        return self._apply(self.variables, images)
 
 
 def load(
@@ -62,9 +69,13 @@ def load(
       The model; ``model(images)`` gives logits.
 
     Raises:
-      InputError: where the source does not exist or does not fit.
+      InputError: where the source does not exist or does not fit, or there are no classes.
     """
+    if num_classes is not None and num_classes < 1:
+        raise InputError(
+            f"num_classes = {num_classes}", where="tlj.load", do="give at least 1, or None for the source's"
+        )
     found = read_run(pathlib.Path(source))
-    spec = dataclasses.replace(found.spec, num_classes=num_classes or found.spec.num_classes)
+    spec = found.spec if num_classes is None else dataclasses.replace(found.spec, num_classes=num_classes)
     variables, report = initial_variables(init, spec, found, seed, keep_head=num_classes is None)
     return Model(build(spec, dtype), variables, spec, found.preprocessing, report)

@@ -105,7 +105,14 @@ def read_run(run: pathlib.Path, step: int | None = None) -> PretrainedSource:
             where=f"config.model.source = {run}",
             do="give a run directory",
         )
-    model = json.loads(manifest.read_text())["model"]
+    try:
+        model = json.loads(manifest.read_text())["model"]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"not a manifest of a run ({type(error).__name__}: {error})",
+            where=str(manifest),
+            do="give a whole run directory",
+        ) from error
     variables, step = read_variables(run, step)
     preprocessing = {name: tuple(v) if isinstance(v, list) else v for name, v in model["preprocessing"].items()}
     return PretrainedSource(make_spec(model["family"], model["spec"]), Preprocessing(**preprocessing), variables, step)

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from tlj.data.images import Augmentation, Preprocessing
 from tlj.data.sources import Source, open_source
-from tlj.data.splits import Split, budget_split, test_split
+from tlj.data.splits import Split, budget_split, split_off_test
 from tlj.errors import InputError
 from tlj.freezing.optimizer import OptimizerSettings
 from tlj.freezing.partition import Layout, Phase
@@ -136,7 +136,7 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path) -> Setup:
     """
     data, optimizer = config["data"], config["optimizer"]
     source = open_source(data["source"])
-    pool, test = test_split(source.labels, data["test_fraction"], data["split_seed"])
+    pool, test = split_off_test(source.labels, data["test_fraction"], data["split_seed"])
     train, validation = budget_split(
         source.labels,
         pool,
