@@ -35,10 +35,12 @@ def get_config(model: str | None = None) -> ConfigDict:
     config.label_budgets = (10, 25, 50, 100, 200, "all")
     config.seeds = (0, 1, 2, 3, 4)
     config.margin = 0.01
-    config.steps = 200
+    config.steps = 160
     config.global_batch_size = 32
-    config.optimizer.learning_rate = 3e-3
+    config.optimizer.learning_rate = 4e-3
     config.optimizer.warmup_steps = 20
-    config.evaluate.every = 50
+    config.log.every = 40
+    config.evaluate.every = 40
+    config.evaluate.batch_size = 64
     config.experiments.workers = 2
     return config
