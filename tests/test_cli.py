@@ -25,14 +25,15 @@ def config_file(tmp_path):
 class StandIns:
     """Functions in place of those behind the verbs: what they return or raise is set here, what they got is kept."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch, folder):
         self.calls = []
+        (folder / "summary.json").write_text('{"answer": "Transfer: it helps."}')
         self.results = {
             "tlj.experiments.compare": {
                 "compare": pathlib.Path("runs/a"),
                 "train": pathlib.Path("runs/one"),
             },
-            "tlj.evidence.report": {"write_report": pathlib.Path("runs/a/report.html")},
+            "tlj.evidence.report": {"write_report": folder / "report.html"},
             "tlj.benchmark.plan": {"plan": {"phases": []}, "format_plan": "a plan"},
             "tlj.training.inspection": {"inspect_run": {"step": 5}, "format_inspection": "a run"},
         }
@@ -54,8 +55,8 @@ class StandIns:
 
 
 @pytest.fixture
-def stand_ins(monkeypatch):
-    return StandIns(monkeypatch)
+def stand_ins(monkeypatch, tmp_path):
+    return StandIns(monkeypatch, tmp_path)
 
 
 def run(*words, cwd=ROOT):
@@ -144,7 +145,7 @@ def test_compare_passes_the_configuration_and_the_command_and_ends_with_the_repo
     assert reported == ("write_report", pathlib.Path("runs/a"))
     assert (name, config.steps, config.seeds, config.workdir) == ("compare", 5, (0, 1), f"{tmp_path}/w d")
     assert command == f"tlj compare --config={config_file} '--workdir={tmp_path}/w d' --config.seeds=0,1"
-    assert capsys.readouterr().out.splitlines()[-1] == "report: runs/a/report.html"
+    assert capsys.readouterr().out.splitlines() == ["Transfer: it helps.", f"report: {tmp_path}/report.html"]
 
 
 def test_train_prints_the_run(stand_ins, config_file, tmp_path, capsys):
@@ -156,7 +157,7 @@ def test_train_prints_the_run(stand_ins, config_file, tmp_path, capsys):
 def test_report_prints_the_report(stand_ins, tmp_path, capsys):
     assert cli.main(["report", str(tmp_path)]) == 0
     assert stand_ins.calls == [("write_report", tmp_path)]
-    assert capsys.readouterr().out == "report: runs/a/report.html\n"
+    assert capsys.readouterr().out == f"Transfer: it helps.\nreport: {tmp_path}/report.html\n"
 
 
 def test_plan_needs_no_workdir_and_prints_text_or_json(stand_ins, config_file, capsys):

@@ -205,10 +205,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     config = _load_config(arguments, needs_workdir=True)
     from tlj.experiments.compare import compare
 
-    workdir = compare(config, arguments.command)
-    from tlj.evidence.report import write_report
-
-    print(f"report: {write_report(workdir)}", flush=True)
+    _print_report(compare(config, arguments.command))
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -219,10 +216,16 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    folder = _existing_folder(arguments)
+    _print_report(_existing_folder(arguments))
+
+
+def _print_report(comparison: pathlib.Path) -> None:
+    """Writes the report, and prints its first sentence and where it is."""
     from tlj.evidence.report import write_report
 
-    print(f"report: {write_report(folder)}", flush=True)
+    report = write_report(comparison)
+    print(json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))["answer"])
+    print(f"report: {report}", flush=True)
 
 
 def _plan(arguments: argparse.Namespace) -> None:

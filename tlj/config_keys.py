@@ -154,7 +154,7 @@ KEYS: dict[str, Key] = {
     "data.test_fraction": Key(0.4, _FRACTION, "share of the examples kept for the test"),
     "data.validation_fraction": Key(0.2, _FRACTION, "share of the label budget held out for validation"),
     "data.split_seed": Key(0, _whole(0), "seed of the test split, the same for every seed and arm"),
-    "data.on_error": Key("raise", _one_of("raise", "skip"), "what to do with an example that cannot be read"),
+    "data.on_error": Key("raise", _one_of("raise"), "what to do with an example that cannot be read: stop"),
     "data.augment.shift": Key(0, _whole(0), "largest random shift, in pixels"),
     "optimizer.name": Key("adamw", _one_of("adamw", "sgd"), "update rule; sgd has Nesterov momentum 0.9"),
     "optimizer.learning_rate": Key(1e-3, _POSITIVE, "peak learning rate"),
@@ -168,7 +168,7 @@ KEYS: dict[str, Key] = {
     "checkpoint.every": Key(0, _whole(0), "steps between checkpoints; 0 is only at the end"),
     "checkpoint.keep": Key(2, _whole(1), "checkpoints kept"),
     "log.every": Key(50, _whole(1), "steps per line of metrics and per timing window"),
-    "parallel.mode": Key("jit", _one_of("jit", "pmap"), "how a step runs over devices"),
+    "parallel.mode": Key("jit", _one_of("jit"), "how a step runs over devices"),
     "parallel.fsdp": Key(1, _whole(1), "devices that one copy of the parameters is spread over"),
     "experiments.workers": Key(1, _whole(1), "runs trained at once in this process"),
 }

@@ -37,8 +37,8 @@ def test_shares_are_percent_with_one_digit():
 
 
 def test_a_margin_has_no_trailing_zeros():
-    assert formatting.points_plain(0.005) == "0.5"
-    assert formatting.points_plain(0.01) == "1"
+    assert formatting.points_plain(0.005) == "0.5 points"
+    assert formatting.points_plain(0.01) == "1 point"
 
 
 def test_p_says_where_it_is_as_small_as_the_seeds_allow():

@@ -22,8 +22,9 @@ def percents(interval: Sequence[float] | None) -> str:
 
 
 def points_plain(margin: float) -> str:
-    """Returns a margin in points without trailing zeros, ``0.5``."""
-    return f"{100 * margin:.6g}"
+    """Returns a margin in points without trailing zeros, ``0.5 points``, ``1 point``."""
+    number = f"{100 * margin:.6g}"
+    return f"{number} point" if number == "1" else f"{number} points"
 
 
 def p_value(p: float) -> str:

@@ -85,7 +85,7 @@ def _facts(comparison: Comparison, summary: Summary) -> list[tuple[str, str]]:
         ("Model", f"{family or 'unnamed'}{f' ({size})' if size else ''}"),
         ("Grid", f"{grid[0]} arms × {grid[1]} label budgets × {grid[2]} seeds"),
         ("Test set", f"{summary['test_examples']:,} examples" if summary["test_examples"] else "not opened yet"),
-        ("Margin", f"{formatting.points_plain(summary['margin'])} % of {summary['metric']}, absolute"),
+        ("Margin", f"{formatting.points_plain(summary['margin'])} of {summary['metric']}"),
     ]
     return [(name, str(value)) for name, value in facts]
 
