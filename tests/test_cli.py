@@ -108,7 +108,7 @@ def test_help_lists_every_verb_with_an_example(capsys):
     for name, verb in cli.VERBS.items():
         assert name in text
         assert verb.example in text
-    assert "130" in text
+    assert "2 bad input" in text
 
 
 @pytest.mark.parametrize("name", cli.VERBS)
@@ -294,7 +294,7 @@ def test_bad_input_found_later_is_one_line_too(stand_ins, capsys, config_file, t
 
 def test_ctrl_c_says_how_to_resume(stand_ins, capsys, config_file, tmp_path):
     stand_ins.results["tlj.experiments.compare"]["compare"] = KeyboardInterrupt()
-    assert cli.main(["compare", f"--config={config_file}", f"--workdir={tmp_path}/w"]) == 130
+    assert cli.main(["compare", f"--config={config_file}", f"--workdir={tmp_path}/w"]) == 1
     assert capsys.readouterr().err == "tlj: stopped; run the same command again to resume\n"
 
 

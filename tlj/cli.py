@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the words after ``tlj``; by default those of this process.
 
     Returns:
-      The exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C. Any other exception passes through: exit code 1.
+      The exit code: 0 done, 2 bad input, 1 stopped by Ctrl-C. Any other exception passes through: exit code 1 too.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("tlj: stopped; run the same command again to resume", file=sys.stderr)
-        return 130
+        return 1
     return 0
 
 
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tlj",
         description="Should I transfer a pretrained backbone or train from scratch, and how much of it should I train?",
-        epilog=f"examples:\n{examples}\n\nexit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C, 1 anything else",
+        epilog=f"examples:\n{examples}\n\nexit codes: 0 done, 2 bad input, 1 anything else",
         **layout,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
@@ -253,7 +253,8 @@ VERBS: dict[str, Verb] = {
     ),
     "train": Verb(
         "train one run; resumes",
-        "tlj train --config=configs/digits.py --workdir=runs/one --config.strategy=full --config.label_budget=50",
+        "tlj train --config=configs/digits.py --workdir=runs/one --config.strategy=full "
+        "--config.model.source=runs/digits/source",
         _train,
         ("--config", "--workdir"),
     ),

@@ -18,6 +18,9 @@ from tlj.errors import InputError, nearest_name, unknown_name
 
 _NAMES = (*KEYS, *FREE)
 
+# Keys that say how the runs of a comparison are arranged and judged, and change nothing in one run.
+ARRANGEMENT = ("workdir", "seeds", "label_budgets", "arms", "twin", "declared", "pretrain", "margin", "experiments")
+
 
 def default() -> ConfigDict:
     """Returns the default configuration: type-safe, and locked but for the groups that take any key.
@@ -105,6 +108,17 @@ def merge(config: ConfigDict, overrides: Mapping, *, where: str = "config") -> C
                 what = f"{value!r} is not of the type that this key has"
                 raise InputError(what, where=f"{prefix}.{name}", do="keep the type") from error
     return _lock(merged)
+
+
+def run_config(config: ConfigDict, **values: object) -> dict:
+    """Returns the resolved configuration of one run: ``config`` less its arrangement, with the run's own values.
+
+    Args:
+      config: of a comparison.
+      **values: keys of the top level that the run has for itself, for example ``strategy`` and ``seed``.
+    """
+    nested = {**to_dict(config), **values}
+    return {name: value for name, value in nested.items() if name not in ARRANGEMENT}
 
 
 def to_dict(config: Mapping) -> dict:

@@ -143,3 +143,20 @@ def test_the_same_decision_in_two_places_is_one_clause(ask):
         }
     )
     assert answer(evidence).endswith("; at 10 labels and at 50 labels and above the data do not decide.")
+
+
+def test_a_gain_that_the_scale_of_the_weights_gives_as_well_is_not_credited_to_the_features(in_memory, five_seeds):
+    table = {"scratch": 0.5, "full": 0.7, "full@mean_var": 0.7}
+    comparison = in_memory({arm: {10: five_seeds(mean)} for arm, mean in table.items()})
+    text = answer(evidence_of(comparison, all_verdicts(comparison)))
+    assert text.startswith("Transfer: ")
+    assert text.endswith(
+        "but weights redrawn at the same scale (full@mean_var) are not shown to be worse there, so the features are not "
+        "shown to help."
+    )
+
+
+def test_a_gain_over_the_scale_of_the_weights_is_left_unqualified(in_memory, five_seeds):
+    table = {"scratch": 0.5, "full": 0.7, "full@mean_var": 0.6}
+    comparison = in_memory({arm: {10: five_seeds(mean)} for arm, mean in table.items()})
+    assert "features" not in answer(evidence_of(comparison, all_verdicts(comparison)))

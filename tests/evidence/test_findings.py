@@ -99,7 +99,8 @@ def test_the_floor_of_the_exact_test_is_said_where_it_cannot_reach_five_percent(
 
 def test_notes_say_what_the_intervals_leave_out(in_memory):
     text = noted(in_memory, 5)
-    assert "does not cover the drawing of the 1,000 test examples" in text
+    assert "nor the drawing of the 1,000 test examples" in text
+    assert "does not cover the pretraining" in text
     assert "0.10 points" in text
     assert "none corrected for the others" not in text
 
@@ -115,7 +116,7 @@ def test_equal_steps_are_said_to_favour_transfer(in_memory):
     text = parity(in_memory({"scratch": {10: [0.5]}, "full": {10: [0.6]}}))
     assert "for 200 steps of 32 examples" in text
     assert "scratch may catch up with more of them" in text
-    assert "declared" not in text
+    assert "declared differences" not in text
 
 
 def test_what_an_arm_was_declared_to_do_otherwise_is_said(in_memory):
@@ -123,4 +124,4 @@ def test_what_an_arm_was_declared_to_do_otherwise_is_said(in_memory):
     diff = {"strategy": ("scratch", "linear_probe"), "optimizer.learning_rate": (0.003, 0.03)}
     arms = (comparison.arms[0], replace(comparison.arms[1], diff=diff))
     text = parity(replace(comparison, arms=arms))
-    assert "(declared: linear_probe with optimizer.learning_rate = 0.03 in place of 0.003)" in text
+    assert "(declared differences: linear_probe with optimizer.learning_rate = 0.03 in place of 0.003)" in text

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tlj.evidence.statistics import (
     mean_interval,
     paired_difference,
-    permutation_floor,
     probability_of_improvement,
     seeds_to_reach,
     sign_flip_floor,
@@ -54,11 +53,6 @@ def test_sign_flip_floor_is_reached_by_differences_of_one_sign(seeds, floor):
     assert sign_flip_floor(seeds) == floor
     assert sign_flip_p(np.linspace(0.1, 0.9, seeds)) == floor
     assert sign_flip_p(-np.linspace(0.1, 0.9, seeds)) == floor
-
-
-@pytest.mark.parametrize(("seeds", "floor"), [(3, 0.10), (4, 0.029), (5, 0.0079), (6, 0.0022)])
-def test_unpaired_permutation_floor(seeds, floor):
-    assert permutation_floor(seeds) == pytest.approx(floor, abs=5e-4)
 
 
 def test_six_seeds_are_the_fewest_that_reach_five_percent():

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
+from tlj.config import ARRANGEMENT
 from tlj.errors import InputError
-from tlj.experiments.grid import ARRANGEMENT, make_grid
+from tlj.experiments.grid import make_grid
 
 
 def test_every_arm_meets_every_budget_and_seed_once(tiny_config):
@@ -40,6 +41,7 @@ def test_the_workdir_does_not_change_a_run(tiny_config):
 
 
 def test_a_declared_difference_reaches_its_arm_and_no_other(tiny_config):
+    # The twin may declare what is its own as well as an arm.
     grid = make_grid(tiny_config("w", declared={"linear_probe": {"optimizer": {"learning_rate": 0.5}}}))
     rates = {run.arm.name: run.config["optimizer"]["learning_rate"] for run in grid.runs}
     assert rates.pop("linear_probe") == 0.5

@@ -3,7 +3,6 @@ import pathlib
 import pytest
 
 from tlj import config as configuration
-from tlj.experiments.grid import run_config
 from tlj.training.setup import set_up
 
 
@@ -15,6 +14,6 @@ def tiny_run(tiny_config):
         config = configuration.merge(tiny_config("unused"), {"strategy": "scratch", "label_budget": 40})
         config = configuration.merge(config, changes)
         config.model.source = ""
-        return set_up(run_config(config), pathlib.Path())
+        return set_up(configuration.run_config(config), pathlib.Path())
 
     return make

@@ -40,9 +40,23 @@ def test_a_run_whose_source_is_gone_can_be_read_but_not_compared(comparison, tmp
     report = inspect_run(tmp_path / "run")
     assert (report["largest_frozen_change"], report["moved_by_depth"]) == (None, None)
     assert len(report["leaves"]) > 10
-    assert "the model source of this run is gone" in format_inspection(report)
+    assert "what moved cannot be told" in format_inspection(report)
 
 
 def test_a_folder_that_is_no_run_is_said_to_be_none(tmp_path):
     with pytest.raises(InputError, match="no run of tlj here"):
         inspect_run(tmp_path)
+
+
+def test_another_source_at_the_same_place_is_not_taken_for_the_runs_own(comparison, tmp_path):
+    shutil.copytree(run_of(comparison, "full"), tmp_path / "runs" / "full")
+    shutil.copytree(run_of(comparison, "scratch"), tmp_path / "source")
+    assert inspect_run(tmp_path / "runs" / "full")["moved_by_depth"] is None
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "config.json"])
+def test_a_broken_file_of_a_run_is_one_clear_line(comparison, tmp_path, name):
+    shutil.copytree(run_of(comparison, "scratch"), tmp_path / "run")
+    (tmp_path / "run" / name).write_text("{")
+    with pytest.raises(InputError, match=f"{name}: cannot be read"):
+        inspect_run(tmp_path / "run")

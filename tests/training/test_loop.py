@@ -39,9 +39,9 @@ def stop_after(steps, programs):
     """Surroundings in which a run is told to stop after so many steps."""
     seen = []
 
-    def on_step():
-        seen.append(None)
-        if len(seen) == steps:
+    def on_step(done):
+        seen.append(done)
+        if sum(seen) == steps:
             shared.stop.set()
 
     shared = Surroundings(programs, on_step=on_step)
@@ -67,9 +67,27 @@ def test_a_run_stopped_between_checkpoints_goes_on_to_the_same_end(tiny_run, pro
 def test_a_run_killed_between_its_last_checkpoint_and_its_summary_ends_the_same(tiny_run, programs, tmp_path):
     setup = tiny_run(steps=6)
     whole = train_run(setup, tmp_path, "hash", Surroundings(programs))
-    for name in ("summary.json", "predictions.parquet"):
-        (tmp_path / name).unlink()
-    assert lasting(train_run(setup, tmp_path, "hash", Surroundings(programs))) == lasting(whole)
+    for names in (["summary.json"], ["summary.json", "predictions.parquet"]):
+        for name in names:
+            (tmp_path / name).unlink()
+        assert lasting(train_run(setup, tmp_path, "hash", Surroundings(programs))) == lasting(whole)
+    assert whole["test_opened"] == 1
+
+
+def test_a_run_killed_after_its_test_does_not_open_it_again(tiny_run, programs, tmp_path, monkeypatch):
+    setup = tiny_run(steps=3)
+    train_run(setup, tmp_path, "hash", Surroundings(programs))
+    (tmp_path / "summary.json").unlink()
+    monkeypatch.setattr(loop.SealedTest, "open", lambda self: pytest.fail("the test split was opened again"))
+    assert train_run(setup, tmp_path, "hash", Surroundings(programs))["test_opened"] == 1
+
+
+def test_a_run_that_diverges_ends_with_null_losses(tiny_run, tmp_path):
+    optimizer = {"name": "sgd", "learning_rate": 1e30, "clip_norm": 0.0, "warmup_steps": 0}
+    summary = train_run(tiny_run(steps=4, optimizer=optimizer), tmp_path, "hash", Surroundings())
+    assert json.loads((tmp_path / "summary.json").read_text())["metrics"]["test_loss"] is None
+    assert summary["metrics"]["test_accuracy"] is not None
+    assert [row["loss"] for row in read_metrics(tmp_path / "metrics.jsonl") if "loss" in row] == [None]
 
 
 def test_a_finished_run_is_left_alone(tiny_run, programs, tmp_path):

@@ -17,7 +17,6 @@ import jax
 sys.path.insert(0, "tests")
 from conftest import TINY
 from tlj import config as configuration
-from tlj.experiments.grid import run_config
 from tlj.training.loop import Surroundings, train_run
 from tlj.training.setup import set_up
 from tlj.training.run_files import read_metrics
@@ -28,7 +27,7 @@ config = configuration.merge(configuration.default(), TINY)
 config = configuration.merge(config, {"strategy": "scratch", "label_budget": 40, "parallel": {"fsdp": int(sys.argv[2])},
                                       "steps": 20, "log": {"every": 1}, "model": {"source": ""}})
 run = pathlib.Path(sys.argv[1])
-train_run(set_up(run_config(config), run), run, "hash", Surroundings())
+train_run(set_up(configuration.run_config(config), run), run, "hash", Surroundings())
 print(json.dumps({"devices": jax.device_count(),
                   "losses": [row["loss"] for row in read_metrics(run / "metrics.jsonl") if "loss" in row]}))
 """

@@ -10,9 +10,18 @@ from tlj.training.run_files import MetricsLog, read_metrics, write_json, write_p
 def test_a_json_file_is_whole_or_old_when_the_content_cannot_be_written(tmp_path):
     path = tmp_path / "summary.json"
     write_json(path, {"a": 1})
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(path, {"a": float("nan")})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_what_is_not_finite_is_null(tmp_path):
+    write_json(tmp_path / "a.json", {"loss": float("nan"), "rows": [{"norm": float("inf")}, 1.5]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"loss": None, "rows": [{"norm": None}, 1.5]}
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0)
+    log.write({"step": 1, "loss": float("inf")})
+    log.close()
+    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1, "loss": None}]
 
 
 def test_a_restart_keeps_the_lines_up_to_its_step_and_no_others(tmp_path):

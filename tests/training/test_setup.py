@@ -45,6 +45,7 @@ def test_arm_and_twin_have_one_model_and_preprocessing(comparison, tiny_run):
         ({"label_budget": 10**6}, "the pool has 538"),
         ({"parallel": {"mode": "pmap", "fsdp": 1}}, "unknown mode 'pmap'"),
         ({"parallel": {"mode": "jit", "fsdp": 7}}, "fsdp 7 does not divide"),
+        ({"init": "mean_vra"}, "did you mean 'mean_var'?"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_compiled(comparison, tiny_run, changes, message):

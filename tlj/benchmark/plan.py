@@ -10,9 +10,9 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from tlj.experiments.grid import run_config
+from tlj import config as configuration
 from tlj.freezing.partition import Phase
-from tlj.freezing.strategies import parse_strategy
+from tlj.freezing.strategies import parse_strategy, resolve_init
 from tlj.training.compiled import abstract_state, lower_step
 from tlj.training.manifest import format_label_table, label_table
 from tlj.training.setup import Setup, model_layout, set_up
@@ -64,7 +64,8 @@ def plan(config: ConfigDict) -> dict[str, Any]:
     Raises:
       InputError: for anything in the config that cannot be done.
     """
-    resolved = run_config(config)
+    resolved = configuration.run_config(config)
+    resolve_init(parse_strategy(config.strategy), config.init)
     if config.pretrain:
         # The architecture is in the config; only its weights are not there yet.
         resolved = {**resolved, "model": {**resolved["model"], "source": ""}, "init": "scratch"}

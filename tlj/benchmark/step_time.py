@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from tlj.pretrained.initialise import initial_variables
+from tlj.pretrained.runs import describe_model
 from tlj.training.clock import SHORTEST_WINDOW
 from tlj.training.compiled import initial_state, run_keys, step_program
 from tlj.training.parallel import batch_sharding, put_batch
@@ -38,6 +39,22 @@ class _Stepper:
             self._state, _ = self._call(self._state, self._batch, self._rng)
         jax.block_until_ready(self._state)
         return (time.perf_counter() - begin) / steps
+
+
+def what_is_measured(setups: Mapping[str, Setup]) -> dict[str, Any]:
+    """Returns what step times depend on besides the arm: the device, the model, its type and the batch.
+
+    Args:
+      setups: by arm; all of one model.
+    """
+    setup = next(iter(setups.values()))
+    return {
+        "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
+        "model": describe_model(setup.spec, setup.preprocessing),
+        "dtype": setup.dtype,
+        "global_batch_size": setup.config["global_batch_size"],
+    }
 
 
 def measure_step_times(setups: Mapping[str, Setup], programs: Programs) -> dict[str, Any]:
@@ -70,5 +87,6 @@ def measure_step_times(setups: Mapping[str, Setup], programs: Programs) -> dict[
     return {
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
+        "what": what_is_measured(setups),
         "arms": {arm: row(program) for arm, program in compiled.items()},
     }

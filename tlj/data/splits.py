@@ -37,15 +37,19 @@ class Split:
 
 
 class SealedTest:
-    """The test examples of a run; they can be opened once.
+    """The test examples of a run; a process can open them once.
 
     Attributes:
       opened: how often they have been opened, for the run's summary.
+
+    Args:
+      indices: the test examples.
+      earlier: how often earlier processes of the same run opened them.
     """
 
-    def __init__(self, indices: Indices):
+    def __init__(self, indices: Indices, earlier: int = 0):
         self._indices = indices
-        self.opened = 0
+        self._earlier = self.opened = earlier
 
     def open(self) -> Indices:
         """Returns the test examples.
@@ -53,7 +57,7 @@ class SealedTest:
         Raises:
           RuntimeError: when they have been opened before.
         """
-        if self.opened:
+        if self.opened > self._earlier:
             raise RuntimeError("the test split of this run has been opened already")
         self.opened += 1
         return self._indices

@@ -117,6 +117,7 @@ def answer(evidence: Evidence) -> str:
         for kind in (TRANSFER, SCRATCH, EQUAL, UNDECIDED, UNKNOWN)
         for clause in _clauses(kind, [s for s in stretches if s.decision == kind], evidence)
     ]
+    clauses += _scale_clauses(evidence, [s for s in stretches if s.decision == TRANSFER])
     return _so_far(evidence, f"{title}: {'; '.join(clauses)}.")
 
 
@@ -196,6 +197,21 @@ def _clause(stretch: Stretch, evidence: Evidence) -> str:
     return f"{place} no transferred arm gains, and the best of them stays within the margin of scratch ({gain})"
 
 
+def _scale_clauses(evidence: Evidence, stretches: Sequence[Stretch]) -> list[str]:
+    """Says where a gain may be the scale of the pretrained weights alone: where the control is never shown worse."""
+    clauses = []
+    for arm in {stretch.arm.name: stretch.arm for stretch in stretches}.values():
+        control = next((c for c in evidence.arms if c.init == "mean_var" and c.strategy == arm.strategy), None)
+        budgets = [b for stretch in stretches if stretch.arm == arm for b in stretch.budgets]
+        compared = [b for b in budgets if control and (arm.name, control.name, b) in evidence.verdicts]
+        if compared and not any(_beats(evidence, arm, control, b) for b in compared):
+            clauses.append(
+                f"but weights redrawn at the same scale ({control.name}) are not shown to be worse there, so the "
+                "features are not shown to help"
+            )
+    return clauses
+
+
 def _so_far(evidence: Evidence, text: str) -> str:
     missing, declared = evidence.unfinished
     if not missing:
@@ -206,7 +222,7 @@ def _so_far(evidence: Evidence, text: str) -> str:
 def _nothing_decided(evidence: Evidence) -> str:
     seeds = max((len(row.seeds) for row in evidence.verdicts.values()), default=0)
     if seeds == 1:
-        return "Undecided: one seed gives no interval, so nothing can be told; run at least three."
+        return "Undecided: one seed gives no interval, so nothing can be told; run more."
     known = [b for b in evidence.budgets if any(evidence.against_twin(arm, b) for arm in evidence.transferred)]
     place = where(known, evidence.budgets) if len(known) == len(evidence.budgets) else "at the budgets run so far"
     return f"Undecided: {place} {seeds} seeds do not show whether transfer or training from scratch is better."

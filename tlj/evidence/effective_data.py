@@ -237,7 +237,7 @@ def _row(cell: _Cell, measure: str, fitted, log_labels, pools, points) -> Effect
         arm=cell.arm,
         budget=cell.budget,
         measure=measure,
-        effective_labels=float(np.exp(labels[0])),
+        effective_labels=_labels(labels[0]),
         censored=WORD[int(censored[0])],
         interval=interval,
         interval_censored=interval_censored,
@@ -246,11 +246,16 @@ def _row(cell: _Cell, measure: str, fitted, log_labels, pools, points) -> Effect
     )
 
 
+def _labels(log_labels: float) -> float:
+    # The exponential of a logarithm is a few last bits off the budget that it came from.
+    return float(f"{math.exp(log_labels):.12g}")
+
+
 def _interval(
     log_labels: Float64[np.ndarray, " resample"], censored: np.ndarray
 ) -> tuple[tuple[float, float], tuple[str | None, str | None]]:
     # Order statistics, because a mean of a censored and an uncensored resample has no meaning.
     order = np.lexsort((censored, log_labels))
     picked = [order[max(math.ceil(q * order.size) - 1, 0)] for q in (0.025, 0.975)]
-    low, high = (float(np.exp(log_labels[i])) for i in picked)
+    low, high = (_labels(log_labels[i]) for i in picked)
     return (low, high), (WORD[int(censored[picked[0]])], WORD[int(censored[picked[1]])])

@@ -149,11 +149,14 @@ def notes(evidence: Evidence, test_examples: int | None) -> list[str]:
     floor = min(row.difference.p_floor for row in rows)
     said = [
         f"Intervals are 95 % t intervals over {seeds} seed{'s' if seeds > 1 else ''}. A seed draws the labelled "
-        "examples, the initial weights and the order of the batches, so an interval covers all three. It does not "
-        f"cover the drawing of the {test_examples:,} test examples, which are the same for every run: one of them more "
-        f"or less is {100 / test_examples:.2f} points.",
+        "examples, the weights that are not pretrained and the order of the batches, so an interval covers all three. "
+        "It does not cover the pretraining, which was done once for all seeds, nor the drawing of the "
+        f"{test_examples:,} test examples, which are the same for every run: one of them more or less is "
+        f"{100 / test_examples:.2f} points.",
         "An arm and its twin share, seed by seed, the labelled examples, the batches, the augmentation and the initial "
-        "head, so differences are taken within seeds.",
+        "head, except where a declared difference says otherwise, so differences are taken within seeds.",
+        "Intervals of effective data take the runs of different budgets and arms to vary independently; they share "
+        "labelled examples, so the intervals may be somewhat too narrow or too wide.",
     ]
     if floor > 0.05:
         said.append(
@@ -187,10 +190,10 @@ def parity(comparison: Comparison) -> str:
         if key not in ("strategy", "init")
     ]
     said = (
-        f"Every arm trains for {declared['steps']} steps of {declared['global_batch_size']} examples with settings "
-        "that were chosen beforehand and not tuned arm by arm"
+        f"Every arm trains for {declared['steps']} steps of {declared['global_batch_size']} examples, and no setting "
+        "was tuned by trials within this comparison"
     )
-    said += f" (declared: {'; '.join(otherwise)})" if otherwise else ""
+    said += f" (declared differences: {'; '.join(otherwise)})" if otherwise else ""
     return (
         f"{said}. Equal steps favour what starts near a solution: {comparison.twin} may catch up with more of them "
         "(He et al. 2019, arXiv:1811.08883)."

@@ -108,11 +108,6 @@ def sign_flip_floor(seeds: int) -> float:
     return 2.0 / 2.0**seeds
 
 
-def permutation_floor(seeds: int) -> float:
-    """Returns the smallest two-sided p an unpaired permutation test can give with S seeds per arm, ``2/C(2S, S)``."""
-    return 2.0 / math.comb(2 * seeds, seeds)
-
-
 def seeds_to_reach(p: float) -> int:
     """Returns the fewest seeds with which a paired sign-flip test can give a p of at most ``p``."""
     return next(seeds for seeds in range(1, 1100) if sign_flip_floor(seeds) <= p)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,14 +14,29 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tlj import config as configuration
-from tlj.benchmark.step_time import measure_step_times
+from tlj.benchmark.step_time import measure_step_times, what_is_measured
 from tlj.errors import InputError
-from tlj.experiments.grid import Grid, PlannedRun, make_grid, run_config
+from tlj.experiments.grid import Grid, make_grid
 from tlj.experiments.runner import check_same_config, run_all, train_one
+from tlj.pretrained.runs import source_identity
 from tlj.training.manifest import format_label_table, label_table
 from tlj.training.programs import Programs, count_compilations
 from tlj.training.run_files import write_json
 from tlj.training.setup import Setup, set_up
+
+
+def _check_workdir(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> None:
+    """Checks that the workdir is new or holds this comparison, judged by the same margin."""
+    if (workdir / "manifest.json").exists():
+        raise InputError("a run, not a comparison", where=str(workdir), do="give another --workdir")
+    begun = workdir / "comparison.json"
+    margin = json.loads(begun.read_text())["margin"] if begun.exists() else config.margin
+    if margin != config.margin and any((workdir / run.folder / "summary.json").exists() for run in grid.runs):
+        raise InputError(
+            f"the margin was declared as {margin} before the first run and is {config.margin} now",
+            where="config.margin",
+            do="keep it, or use another --workdir",
+        )
 
 
 def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> dict[str, Setup]:
@@ -29,6 +45,7 @@ def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) ->
     Returns:
       A setup of each arm, for its label table.
     """
+    _check_workdir(config, grid, workdir)
     setups = {}
     for run in grid.runs:
         check_same_config(workdir / run.folder, run.config)
@@ -36,15 +53,24 @@ def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) ->
         known = {**run.config, "init": "scratch", "model": {**run.config["model"], "source": ""}}
         setups[run.arm.name] = set_up(known if grid.source else run.config, workdir)
     if grid.source:
-        check_same_config(workdir / "source", grid.source)
-        set_up(grid.source, workdir)
-        if config.model.source != "source":
-            raise InputError(
-                f"config.pretrain makes the model source in 'source', but the source is {config.model.source!r}",
-                where="config.model.source",
-                do="set it to 'source', or empty config.pretrain",
-            )
+        _check_source(config, grid.source, workdir, next(iter(setups.values())))
     return setups
+
+
+def _check_source(config: ConfigDict, source: dict[str, Any], workdir: pathlib.Path, arm: Setup) -> None:
+    """Checks that the source to be trained is the one the runs will load, and that they can."""
+    check_same_config(workdir / "source", source)
+    spec = dataclasses.replace(set_up(source, workdir).spec, num_classes=arm.spec.num_classes)
+    if spec != arm.spec:
+        raise InputError(
+            f"the source would be {spec}, the runs {arm.spec}", where="config.pretrain.model", do="make them the same"
+        )
+    if config.model.source != "source":
+        raise InputError(
+            f"config.pretrain makes the model source in 'source', but the source is {config.model.source!r}",
+            where="config.model.source",
+            do="set it to 'source', or empty config.pretrain",
+        )
 
 
 def _print_label_tables(setups: Mapping[str, Setup]) -> None:
@@ -54,8 +80,14 @@ def _print_label_tables(setups: Mapping[str, Setup]) -> None:
             print(f"{arm}, from step {phase.start}:\n{format_label_table(label_table(setup, phase))}", file=sys.stderr)
 
 
-def _step_times_are_there(path: pathlib.Path, grid: Grid) -> bool:
-    return path.exists() and set(json.loads(path.read_text())["arms"]) >= {arm.name for arm in grid.arms}
+def _measure_step_times(grid: Grid, workdir: pathlib.Path, programs: Programs) -> None:
+    """Writes ``step_time.json``, unless it is there for these arms, this model and this device."""
+    path = workdir / "step_time.json"
+    firsts = {arm.name: next(run for run in grid.runs if run.arm == arm) for arm in grid.arms}
+    setups = {name: set_up(run.config, workdir) for name, run in firsts.items()}
+    measured = json.loads(path.read_text()) if path.exists() else {"arms": {}}
+    if not set(setups) <= set(measured["arms"]) or measured["what"] != what_is_measured(setups):
+        write_json(path, measure_step_times(setups, programs))
 
 
 def _describe(config: ConfigDict, grid: Grid, command: str) -> dict[str, Any]:
@@ -88,10 +120,6 @@ def _describe(config: ConfigDict, grid: Grid, command: str) -> dict[str, Any]:
     }
 
 
-def _one_run_per_arm(grid: Grid) -> dict[str, PlannedRun]:
-    return {arm.name: next(run for run in grid.runs if run.arm == arm) for arm in grid.arms}
-
-
 def compare(config: ConfigDict, command: str) -> pathlib.Path:
     """Trains every run of a comparison that is not done yet; what is done is left as it is.
 
@@ -118,9 +146,7 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
         if grid.source:
             _train_source(grid.source, workdir, programs)
         trained = run_all(grid.runs, workdir, programs, config.experiments.workers)
-        if not _step_times_are_there(workdir / "step_time.json", grid):
-            setups = {name: set_up(run.config, workdir) for name, run in _one_run_per_arm(grid).items()}
-            write_json(workdir / "step_time.json", measure_step_times(setups, programs))
+        _measure_step_times(grid, workdir, programs)
     counts = ", ".join(f"{name} {count}" for name, count in sorted(compiled.items()))
     print(
         f"{trained} runs trained, {len(grid.runs) - trained} already done, in {time.monotonic() - begin:.0f} s; "
@@ -151,7 +177,11 @@ def train(config: ConfigDict) -> pathlib.Path:
       InputError: for anything in the config that cannot be done, before any work.
     """
     directory = pathlib.Path(config.workdir)
-    resolved = run_config(config)
+    if (directory / "comparison.json").exists():
+        raise InputError("a comparison, not a run", where=str(directory), do="give another --workdir")
+    resolved = configuration.run_config(config)
+    if config.model.source:
+        resolved["model"]["source_hash"] = source_identity(pathlib.Path(config.model.source))
     check_same_config(directory, resolved)
     _print_label_tables({config.strategy: set_up(resolved, pathlib.Path(os.curdir))})
     what = f"{config.strategy}, {config.data.source}"

@@ -15,9 +15,7 @@ from tlj.data.splits import split_off_test
 from tlj.errors import InputError
 from tlj.experiments.arms import Arm, parse_arm
 from tlj.experiments.twins import twin_diff
-
-# Keys that say how runs are arranged and shown, and change nothing in one.
-ARRANGEMENT = ("workdir", "seeds", "label_budgets", "arms", "twin", "declared", "pretrain", "margin", "experiments")
+from tlj.pretrained.runs import source_identity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,23 +65,34 @@ class Grid:
     source: dict[str, Any] | None
 
 
-def run_config(config: ConfigDict, **values: Any) -> dict[str, Any]:
-    """Returns the resolved config of one run: the comparison's, less its arrangement, with the run's own values."""
-    nested = {**configuration.to_dict(config), **values}
-    return {name: value for name, value in nested.items() if name not in ARRANGEMENT}
+# What makes two runs a pair, or their test the same, may not be declared away; the rest is the comparison's to lay out.
+_SHARED = ("data.source", "data.test_fraction", "data.split_seed", "model", "dtype")
+_LAID_OUT = ("strategy", "init", "seed", "label_budget", *configuration.ARRANGEMENT)
 
 
-def _arm_config(config: ConfigDict, arm: Arm, budget: int, seed: int) -> dict[str, Any]:
-    declared = config.declared.get(arm.name, {})
-    merged = configuration.merge(config, declared, where=f"config.declared.{arm.name}")
-    return run_config(merged, strategy=arm.strategy, init=arm.init, label_budget=budget, seed=seed)
+def _refuse(overrides: Mapping[str, Any], refused: tuple[str, ...], where: str, why: str) -> None:
+    for key in configuration.flatten(overrides):
+        if any(key == name or key.startswith(f"{name}.") for name in refused):
+            raise InputError(f"{key!r} {why}", where=f"{where}.{key}", do="leave it out")
+
+
+def _arm_config(config: ConfigDict, arm: Arm, source_hash: str) -> dict[str, Any]:
+    declared, where = config.declared.get(arm.name, {}), f"config.declared.{arm.name}"
+    _refuse(declared, _SHARED, where, "is shared by all arms of a comparison")
+    _refuse(declared, _LAID_OUT, where, "is laid out by the comparison")
+    merged = configuration.merge(config, declared, where=where)
+    resolved = configuration.run_config(merged, strategy=arm.strategy, init=arm.init)
+    # The source is named by a path; its hash keeps runs on one source apart from runs on the next at the same path.
+    return {**resolved, "model": {**resolved["model"], "source_hash": source_hash}}
 
 
 def _source_config(config: ConfigDict) -> dict[str, Any] | None:
     if not config.pretrain:
         return None
+    taken = ("strategy", "init", "model.source", *configuration.ARRANGEMENT)
+    _refuse(config.pretrain, taken, "config.pretrain", "means nothing to the source, which is trained from scratch")
     merged = configuration.merge(config, config.pretrain, where="config.pretrain")
-    values = run_config(merged, strategy="scratch", init="scratch")
+    values = configuration.run_config(merged, strategy="scratch", init="scratch")
     return {**values, "model": {**values["model"], "source": ""}}
 
 
@@ -110,21 +119,39 @@ def make_grid(config: ConfigDict) -> Grid:
     """
     arms = tuple(parse_arm(text, where=f"config.arms[{i}]") for i, text in enumerate(config.arms))
     twin = parse_arm(config.twin, where="config.twin")
-    budgets = label_counts(config)
-    runs, diffs = [], {}
+    if twin.init != "scratch":
+        what = f"the twin {twin.name!r} starts from init {twin.init!r}"
+        raise InputError(what, where="config.twin", do="name an arm that starts from scratch")
+    source = _source_config(config)
+    source_hash = configuration.digest(source) if source else _hash_of_files(config)
+    configs = {arm.name: _arm_config(config, arm, source_hash) for arm in (*arms, twin)}
     declared = configuration.to_dict(config.declared)
-    for seed in config.seeds:
-        for budget in budgets:
-            twin_config = _arm_config(config, twin, budget, seed)
-            for arm in arms:
-                resolved = _arm_config(config, arm, budget, seed)
-                both = _joined(declared.get(twin.name, {}), declared.get(arm.name, {}))
-                diffs[arm.name] = twin_diff(
-                    resolved, twin_config, both, where=f"arm {arm.name!r} and twin {twin.name!r}"
-                )
-                folder = pathlib.PurePosixPath("runs", arm.folder, str(budget), str(seed))
-                runs.append(PlannedRun(arm, budget, seed, resolved, folder))
-    return Grid(arms, twin.name, budgets, tuple(config.seeds), tuple(runs), diffs, _source_config(config))
+    diffs = {}
+    for arm in arms:
+        both = _joined(declared.get(twin.name, {}), declared.get(arm.name, {}))
+        where = f"arm {arm.name!r} and twin {twin.name!r}"
+        diffs[arm.name] = twin_diff(configs[arm.name], configs[twin.name], both, where=where)
+    budgets = label_counts(config)
+    runs = tuple(
+        PlannedRun(
+            arm,
+            budget,
+            seed,
+            {**configs[arm.name], "label_budget": budget, "seed": seed},
+            pathlib.PurePosixPath("runs", arm.folder, str(budget), str(seed)),
+        )
+        for seed in config.seeds
+        for budget in budgets
+        for arm in arms
+    )
+    return Grid(arms, twin.name, budgets, tuple(config.seeds), runs, diffs, source)
+
+
+def _hash_of_files(config: ConfigDict) -> str:
+    """The identity of a model source that this comparison does not train, or nothing where there is none."""
+    if not config.model.source:
+        return ""
+    return source_identity(pathlib.Path(config.workdir, config.model.source))
 
 
 def _joined(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:

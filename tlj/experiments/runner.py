@@ -72,8 +72,8 @@ def run_all(runs: Sequence[PlannedRun], workdir: pathlib.Path, programs: Program
         progress.advance(last=f"{run.arm.name}, {run.budget} labels, seed {run.seed}")
 
     with progress.shown(), concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(train, run) for run in missing]
         try:
+            futures = [pool.submit(train, run) for run in missing]
             finished, _ = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
         except KeyboardInterrupt:
             shared.stop.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import threading
@@ -40,17 +41,32 @@ class PretrainedSource:
 
 def describe_model(spec: Spec, preprocessing: Preprocessing) -> dict[str, Any]:
     """Returns what a run's manifest says of its model: enough to build it and to feed it."""
-    return {
-        "family": family_of(spec).name,
-        "spec": dataclasses.asdict(spec),
-        "preprocessing": dataclasses.asdict(preprocessing),
-    }
+    described = {"spec": dataclasses.asdict(spec), "preprocessing": dataclasses.asdict(preprocessing)}
+    return {"family": family_of(spec).name, **json.loads(json.dumps(described))}
 
 
 def checkpoint_steps(run: pathlib.Path) -> list[int]:
     """Returns the steps that a run has finished checkpoints of, sorted; names that are no step are not checkpoints."""
     folder = run / "checkpoints"
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()) if folder.is_dir() else []
+
+
+def source_identity(run: pathlib.Path) -> str:
+    """Returns what tells one model source from another at the same path: a hash of its manifest and latest step.
+
+    Raises:
+      InputError: where there is no run of tlj.
+    """
+    manifest = _manifest_path(run).read_bytes()
+    return hashlib.sha256(manifest + str(checkpoint_steps(run)[-1:]).encode()).hexdigest()[:12]
+
+
+def _manifest_path(run: pathlib.Path) -> pathlib.Path:
+    path = run / "manifest.json"
+    if not path.is_file():
+        what = f"no run of tlj here (there is no manifest.json): {run}"
+        raise InputError(what, where="config.model.source", do="give a run directory")
+    return path
 
 
 def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str, Any], int]:
@@ -98,13 +114,7 @@ def read_run(run: pathlib.Path, step: int | None = None) -> PretrainedSource:
     Raises:
       InputError: where there is no run, or it has no such checkpoint.
     """
-    manifest = run / "manifest.json"
-    if not manifest.is_file():
-        raise InputError(
-            "no run of tlj here (there is no manifest.json)",
-            where=f"config.model.source = {run}",
-            do="give a run directory",
-        )
+    manifest = _manifest_path(run)
     try:
         model = json.loads(manifest.read_text())["model"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:

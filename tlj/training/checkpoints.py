@@ -26,7 +26,7 @@ class Checkpoints:
     """The checkpoints of one run, as a context manager.
 
     Args:
-      directory: of the checkpoints; made when the first is saved.
+      directory: of the checkpoints; made where it is missing.
       keep: how many of the latest are kept.
       identity: what must agree between a checkpoint and the run that restores it, by name, for example the phase.
     """

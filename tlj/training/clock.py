@@ -20,7 +20,9 @@ class Clock:
 
     def __init__(self) -> None:
         self.charged: collections.Counter[str] = collections.Counter()
-        self.windows: list[tuple[int, float]] = []
+        self.train_s = 0.0
+        self._windows: list[float] = []
+        self._steps, self._seconds = 0, 0.0
         self._paused = 0.0
         self.begin()
 
@@ -29,9 +31,16 @@ class Clock:
         self._begin, self._paused = time.perf_counter(), 0.0
 
     def end(self, steps: int) -> float:
-        """Ends a window; the caller has waited for the device. Returns its seconds per step and begins the next."""
+        """Ends a stretch of steps; the caller has waited for the device. Returns its seconds per step, begins the next.
+
+        Stretches are joined until they make a window of ``SHORTEST_WINDOW`` steps.
+        """
         seconds = time.perf_counter() - self._begin - self._paused
-        self.windows.append((steps, seconds / steps))
+        self.train_s += seconds
+        self._steps, self._seconds = self._steps + steps, self._seconds + seconds
+        if self._steps >= SHORTEST_WINDOW:
+            self._windows.append(self._seconds / self._steps)
+            self._steps, self._seconds = 0, 0.0
         self.begin()
         return seconds / steps
 
@@ -56,7 +65,5 @@ class Clock:
             self.charged[name] += time.perf_counter() - begin
 
     def step_s(self) -> float | None:
-        """Returns the median seconds per step over windows of at least ``SHORTEST_WINDOW`` steps, else over all."""
-        long = [seconds for steps, seconds in self.windows if steps >= SHORTEST_WINDOW]
-        times = long or [seconds for _, seconds in self.windows]
-        return statistics.median(times) if times else None
+        """Returns the median seconds per step over the windows, or None where there were too few steps for one."""
+        return statistics.median(self._windows) if self._windows else None

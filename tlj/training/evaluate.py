@@ -43,6 +43,7 @@ def predict(
 def loss_and_accuracy(logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"]) -> tuple[float, float]:
     """Returns mean cross-entropy in nats and accuracy, computed in float64."""
     wide = logits.astype(np.float64)
-    log_partition = np.logaddexp.reduce(wide, axis=-1)
-    loss = log_partition - wide[np.arange(len(labels)), labels]
+    with np.errstate(invalid="ignore"):  # a run that diverged has a loss that is not a number
+        log_partition = np.logaddexp.reduce(wide, axis=-1)
+        loss = log_partition - wide[np.arange(len(labels)), labels]
     return float(loss.mean()), float((logits.argmax(-1) == labels).mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,23 +15,38 @@ from tlj.errors import InputError
 from tlj.freezing.partition import FROZEN
 from tlj.models.registry import FAMILIES, make_spec
 from tlj.pretrained.initialise import initial_variables
+from tlj.pretrained.load_report import array_hash
 from tlj.pretrained.runs import PretrainedSource, read_run, read_variables
 
 
 def _source_of(run: pathlib.Path, config: Mapping[str, Any]) -> PretrainedSource | None:
     """The run's model source: its path is relative to the comparison that holds the run, or to where one stands."""
-    name = config["model"]["source"]
-    if not name:
+    model = config["model"]
+    if not model["source"]:
         return None
-    places = [parent / name for parent in (*run.absolute().parents, pathlib.Path.cwd())]
+    places = [parent / model["source"] for parent in (*run.absolute().parents, pathlib.Path.cwd())]
     return next((read_run(place) for place in places if (place / "manifest.json").is_file()), None)
+
+
+def _is_loaded_from(source: PretrainedSource, load_report: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a source holds the very values that a run says it loaded."""
+    found = traverse_util.flatten_dict(source.variables, sep="/")
+    loaded = [leaf for leaf in load_report if leaf["hash"]]
+    return all(leaf["source"] in found and array_hash(found[leaf["source"]]) == leaf["hash"] for leaf in loaded)
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"cannot be read ({error})", where=str(path), do="give a whole run directory") from error
 
 
 def _initial_params(run: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
     """What the run started from, made again from its config; None where its source is gone."""
-    config = json.loads((run / "config.json").read_text())
+    config = _read(run / "config.json")
     source = _source_of(run, config)
-    if source is None and manifest["init"] != "scratch":
+    if manifest["init"] != "scratch" and (source is None or not _is_loaded_from(source, manifest["load_report"])):
         return None
     spec = make_spec(manifest["model"]["family"], manifest["model"]["spec"])
     variables, _ = initial_variables(manifest["init"], spec, source, config["seed"])
@@ -47,7 +62,7 @@ def inspect_run(run: pathlib.Path) -> dict[str, Any]:
     Returns:
       ``step``, ``phase``, ``leaves`` (path, shape, dtype, group), ``largest_frozen_change`` (the largest absolute one
       of a frozen parameter) and ``moved_by_depth`` (rows of depth, distance from the init and that distance relative
-      to the init's norm). The last two are None where the run's model source is gone.
+      to the init's norm). The last two are None where the run's model source is gone or another.
 
     Raises:
       InputError: where there is no run, or it has no checkpoint.
@@ -55,7 +70,7 @@ def inspect_run(run: pathlib.Path) -> dict[str, Any]:
     path = run / "manifest.json"
     if not path.is_file():
         raise InputError("no run of tlj here (there is no manifest.json)", where=str(run), do="give a run directory")
-    manifest = json.loads(path.read_text())
+    manifest = _read(path)
     variables, step = read_variables(run)
     params = traverse_util.flatten_dict(variables["params"], sep="/")
     started = [index for index, phase in enumerate(manifest["phases"]) if phase["start"] < max(step, 1)]
@@ -103,7 +118,7 @@ def format_inspection(report: Mapping[str, Any]) -> str:
     lines = [f"step {report['step']}, phase {report['phase']}"]
     lines += [f"{leaf['path']:{width}}  {leaf['dtype']}{leaf['shape']}  {leaf['group']}" for leaf in report["leaves"]]
     if report["moved_by_depth"] is None:
-        return "\n".join([*lines, "the model source of this run is gone: what moved cannot be told"])
+        return "\n".join([*lines, "the model source of this run is gone or another one: what moved cannot be told"])
     lines.append(f"largest change of a frozen parameter: {report['largest_frozen_change']:g}")
     for row in report["moved_by_depth"]:
         relative = "" if row["relative"] is None else f", {row['relative']:.1%} of the init's norm"

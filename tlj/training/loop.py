@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,12 +33,12 @@ from tlj.training.evaluate import loss_and_accuracy, predict
 from tlj.training.manifest import manifest
 from tlj.training.parallel import batch_sharding, put_batch
 from tlj.training.programs import Programs
-from tlj.training.run_files import MetricsLog, read_metrics, write_json, write_predictions
+from tlj.training.run_files import MetricsLog, read_metrics, read_predictions, write_json, write_predictions
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
 from tlj.training.summary import run_summary, state_digests
 
-LOG = "metrics.jsonl"
+LOG, PREDICTIONS = "metrics.jsonl", "predictions.parquet"
 
 
 class StoppedError(Exception):
@@ -51,12 +52,12 @@ class Surroundings:
     Attributes:
       programs: compiled once, used by all.
       stop: set to make every run stop at its next step.
-      on_step: told after every step, for a progress bar.
+      on_step: told how many steps are newly done, those of an earlier process included, for a progress bar.
     """
 
     programs: Programs = dataclasses.field(default_factory=Programs)
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
-    on_step: Callable[[], None] = lambda: None
+    on_step: Callable[[int], None] = lambda steps: None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,6 +69,7 @@ class _Run:
     directory: pathlib.Path
     shared: Surroundings
     clock: Clock
+    sealed: SealedTest
 
 
 def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: Surroundings) -> dict[str, Any]:
@@ -92,7 +94,9 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
         return json.loads(done.read_text())
     begin = time.perf_counter()
     (phase,) = setup.phases
-    run = _Run(setup, phase, directory, shared, Clock())
+    # A process that was killed after its test has left the predictions, and the test stays closed.
+    earlier = int((directory / PREDICTIONS).exists())
+    run = _Run(setup, phase, directory, shared, Clock(), SealedTest(setup.split.test, earlier))
     program, compiled = step_program(setup, phase, shared.programs)
     identity = {"phase": phase.digest, "config": config_hash}
     with Checkpoints(directory / "checkpoints", setup.config["checkpoint"]["keep"], identity) as checkpoints:
@@ -100,11 +104,13 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
         state, start_digests = restored or _start(run, config_hash)
         state = _train_phase(run, state, start_digests, checkpoints)
     never_moved = check_phase_end(phase, start_digests, state_digests(state))
-    metrics, opened = _test_once(run, state)
+    if never_moved:
+        print(f"tlj: {directory}: trained, but never moved: {', '.join(never_moved)}", file=sys.stderr)
+    metrics = _test_once(run, state)
     metrics["train_loss"] = next(
         (row["loss"] for row in reversed(read_metrics(run.directory / LOG)) if "loss" in row), None
     )
-    summary = run_summary(setup, program, run.clock, metrics, never_moved, opened)
+    summary = run_summary(setup, program, run.clock, metrics, never_moved, run.sealed.opened)
     summary["timing"] |= {
         "wall_s": time.perf_counter() - begin,
         "compile_s": program.compile_s if compiled else 0.0,
@@ -137,6 +143,8 @@ def _train_phase(run: _Run, state: TrainState, start_digests: dict[str, str], ch
         steps=steps,
     )
     step, pending = int(state.step), []
+    if step:
+        run.shared.on_step(step)
     with contextlib.closing(MetricsLog(run.directory / LOG, step)) as log:
         clock.begin()
         while step < steps:
@@ -160,7 +168,7 @@ def _train_phase(run: _Run, state: TrainState, start_digests: dict[str, str], ch
             if saves:
                 with clock.pause("checkpoint"):
                     checkpoints.save(state, start_digests)
-            run.shared.on_step()
+            run.shared.on_step(1)
             if run.shared.stop.is_set() and step < steps:
                 raise StoppedError
     return state
@@ -194,21 +202,25 @@ def _validate(run: _Run, state: TrainState) -> dict[str, float]:
     return {"validation_loss": loss, "validation_accuracy": accuracy}
 
 
-def _test_once(run: _Run, state: TrainState) -> tuple[dict[str, float | None], int]:
-    """Opens the test split, writes the predictions and returns the final metrics and how often it was opened."""
-    source, sealed = run.setup.source, SealedTest(run.setup.split.test)
-    with run.clock.pause("evaluate"):
-        parts = {"validation": run.setup.split.validation, "test": sealed.open()}
-        logits = {name: _predict(run, state, examples) for name, examples in parts.items()}
+def _test_once(run: _Run, state: TrainState) -> dict[str, float | None]:
+    """Returns the final metrics; the test split is opened for them unless a process before this one has done it."""
+    path = run.directory / PREDICTIONS
+    if not run.sealed.opened:
+        with run.clock.pause("evaluate"):
+            _write_predictions(run, state, path)
+    metrics: dict[str, float | None] = {}
+    for name, (logits, labels) in read_predictions(path).items():
+        metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = loss_and_accuracy(logits, labels)
+    return metrics
+
+
+def _write_predictions(run: _Run, state: TrainState, path: pathlib.Path) -> None:
+    source, parts = run.setup.source, {"validation": run.setup.split.validation, "test": run.sealed.open()}
     examples = np.concatenate(list(parts.values()))
     write_predictions(
-        run.directory / "predictions.parquet",
+        path,
         [source.ids[i] for i in examples],
         source.labels[examples],
-        np.concatenate(list(logits.values())),
+        np.concatenate([_predict(run, state, part) for part in parts.values()]),
         [name for name, part in parts.items() for _ in part],
     )
-    metrics: dict[str, float | None] = {}
-    for name, part in parts.items():
-        metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = loss_and_accuracy(logits[name], source.labels[part])
-    return metrics, sealed.opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,6 +60,12 @@ def format_label_table(groups: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
 
 
+def _cpu_threads() -> int:
+    """The size of XLA's thread pool on a CPU: ``NPROC``, or the cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(os.environ.get("NPROC") or cores or 1)
+
+
 def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, Any]:
     """Returns the manifest of a run.
 
@@ -71,7 +78,13 @@ def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, An
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     return {
         "versions": {"tlj": tlj.__version__, "python": platform.python_version(), **versions},
-        "devices": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "devices": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            # XLA splits sums by the size of its thread pool on a CPU, so the last bits of a run depend on it.
+            "cpu_threads": _cpu_threads(),
+        },
         "data": {
             "source": setup.source.name,
             "hash": setup.source.digest,

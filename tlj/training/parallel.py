@@ -16,13 +16,13 @@ MODES = ("jit",)
 SMALLEST_SHARDED = 2**16
 
 
-def make_mesh(mode: str, fsdp: int, global_batch_size: int) -> Mesh:
+def make_mesh(mode: str, fsdp: int, batch_sizes: Mapping[str, int]) -> Mesh:
     """Builds the mesh over all devices.
 
     Args:
       mode: ``config.parallel.mode``.
       fsdp: devices that share one copy of the parameters.
-      global_batch_size: must divide over all devices.
+      batch_sizes: by config key; each must divide over all devices.
 
     Raises:
       InputError: where the devices cannot be arranged so.
@@ -32,12 +32,13 @@ def make_mesh(mode: str, fsdp: int, global_batch_size: int) -> Mesh:
     devices = jax.device_count()
     if devices % fsdp:
         raise InputError(f"fsdp {fsdp} does not divide {devices} devices", where="config.parallel.fsdp", do="change it")
-    if global_batch_size % devices:
-        raise InputError(
-            f"a batch of {global_batch_size} does not divide over {devices} devices",
-            where="config.global_batch_size",
-            do=f"use a multiple of {devices}",
-        )
+    for name, size in batch_sizes.items():
+        if size % devices:
+            raise InputError(
+                f"a batch of {size} does not divide over {devices} devices",
+                where=f"config.{name}",
+                do=f"use a multiple of {devices}",
+            )
     # Linen modules name no axes: the default, explicit axes, would reject them.
     return jax.make_mesh((devices // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,21 @@ from jaxtyping import Float, Int
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file by a temporary one and a rename, so that a kill leaves the old or the new, never a half."""
+    """Writes a JSON file by a temporary one and a rename, so that a kill leaves the old or the new, never a half.
+
+    A number that is not finite is written as null: JSON has no other way, and a run that diverged must be readable.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    temporary.write_text(json.dumps(_finite(content), indent=1, sort_keys=True, allow_nan=False) + "\n")
     os.replace(temporary, path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class MetricsLog:
@@ -38,7 +50,7 @@ class MetricsLog:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Appends one line and hands it to the operating system, so that a kill of the process keeps it."""
-        self._file.write(json.dumps(row, sort_keys=True) + "\n")
+        self._file.write(json.dumps(_finite(row), sort_keys=True, allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -56,6 +68,17 @@ def _whole_lines(path: pathlib.Path) -> list[str]:
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     """Reads the rows of a ``metrics.jsonl``."""
     return [json.loads(line) for line in _whole_lines(path)]
+
+
+def read_predictions(
+    path: pathlib.Path,
+) -> dict[str, tuple[Float[np.ndarray, "n classes"], Int[np.ndarray, " n"]]]:
+    """Reads logits and labels from ``predictions.parquet``, by split."""
+    table = pq.read_table(path, columns=["split", "logits", "label"])
+    splits = np.array(table["split"].to_pylist())
+    logits = np.array(table["logits"].to_pylist(), np.float32)
+    labels = table["label"].to_numpy()
+    return {name: (logits[splits == name], labels[splits == name]) for name in dict.fromkeys(splits.tolist())}
 
 
 def write_predictions(

@@ -64,11 +64,6 @@ class Setup:
         """The Linen module."""
         return build(self.spec, self.dtype)
 
-    def phase_end(self, index: int) -> int:
-        """The step at which a phase ends."""
-        later = [phase.start for phase in self.phases[index + 1 :]]
-        return min([*later, self.config["steps"]])
-
 
 @functools.lru_cache(maxsize=32)
 def variable_shapes(spec: Spec) -> dict[str, Any]:
@@ -146,6 +141,10 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path) -> Setup:
     )
     strategy = parse_strategy(config["strategy"])
     init = resolve_init(strategy, config["init"])
+    batch_sizes = {
+        "global_batch_size": config["global_batch_size"],
+        "evaluate.batch_size": config["evaluate"]["batch_size"],
+    }
     spec, preprocessing, pretrained = _model(config, source, base)
     if init != "scratch" and pretrained is None:
         raise InputError(
@@ -163,5 +162,5 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path) -> Setup:
         augmentation=Augmentation(**data["augment"]),
         optimizer=OptimizerSettings(optimizer["name"], optimizer["schedule"], optimizer["clip_norm"]),
         phases=strategy.phases(model_layout(spec)),
-        mesh=make_mesh(config["parallel"]["mode"], config["parallel"]["fsdp"], config["global_batch_size"]),
+        mesh=make_mesh(config["parallel"]["mode"], config["parallel"]["fsdp"], batch_sizes),
     )

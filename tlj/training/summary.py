@@ -33,7 +33,7 @@ def run_summary(
     never_moved: Sequence[str],
     test_opened: int,
 ) -> dict[str, Any]:
-    """Returns the summary of a finished run.
+    """Returns the summary of a finished run. Its timing is that of the process that finished it, not of earlier ones.
 
     Args:
       setup: of the run.
@@ -58,7 +58,7 @@ def run_summary(
         "never_moved": list(never_moved),
         "timing": {
             "step_s": step_s,
-            "train_s": sum(count * seconds for count, seconds in clock.windows),
+            "train_s": clock.train_s,
             **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
         },
         "cost": {
