@@ -1,7 +1,17 @@
 """Handwritten digits: pretrain on 0-4, then transfer to 5-9 or train from scratch.
 
-tlj compare --config=configs/digits.py --workdir=runs/digits            # a small ViT
-tlj compare --config=configs/digits.py:resnet --workdir=runs/digits-resnet
+    tlj compare --config=configs/digits.py --workdir=runs/digits            # a small ViT
+    tlj compare --config=configs/digits.py:resnet --workdir=runs/digits-resnet
+
+150 runs in two to three minutes on two CPU cores, under 1 GB. Test accuracy in %, mean of 5 seeds [95 % t interval],
+at 25, 100 and all 538 labels (2026-11-20, JAX 0.10.2, two CPU threads):
+
+    ViT      scratch        50.4 [40.3, 60.5]   70.0 [67.9, 72.1]   85.4 [82.4, 88.4]
+             linear_probe   42.1 [30.8, 53.4]   58.3 [54.4, 62.1]   68.5 [67.7, 69.4]
+             full           54.5 [49.8, 59.2]   75.9 [72.8, 79.0]   94.4 [93.4, 95.4]
+             full@mean_var  60.3 [56.5, 64.1]   79.9 [75.0, 84.8]   93.4 [90.8, 95.9]
+    ResNet   scratch        79.1 [70.3, 87.8]   93.9 [92.2, 95.7]   97.6 [97.3, 97.9]
+             full           82.8 [76.6, 89.1]   94.5 [91.7, 97.3]   97.8 [97.7, 98.0]
 """
 
 from ml_collections import ConfigDict

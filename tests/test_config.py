@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
-from tlj.config import default, diff, digest, flatten, load, merge, to_dict, validate
+from tlj.config import ARRANGEMENT, default, diff, digest, flatten, load, merge, run_config, to_dict, validate
 from tlj.config_keys import FREE, KEYS
 from tlj.errors import InputError
 
@@ -351,3 +351,11 @@ def test_any_settings_come_back_from_json(settings):
     config = merge(default(), {"model": {"settings": settings}})
     assert config.model.settings.to_dict() == settings
     assert merge(default(), json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_a_run_configuration_is_the_comparisons_less_its_arrangement():
+    config = default()
+    run = run_config(config, seed=7, strategy="linear_probe")
+    assert not set(run) & set(ARRANGEMENT)
+    assert (run["seed"], run["strategy"], run["steps"]) == (7, "linear_probe", config.steps)
+    assert set(run) | set(ARRANGEMENT) == set(to_dict(config))

@@ -151,8 +151,8 @@ def test_a_gain_that_the_scale_of_the_weights_gives_as_well_is_not_credited_to_t
     text = answer(evidence_of(comparison, all_verdicts(comparison)))
     assert text.startswith("Transfer: ")
     assert text.endswith(
-        "but weights redrawn at the same scale (full@mean_var) are not shown to be worse there, so the features are not "
-        "shown to help."
+        "but weights redrawn at the same scale (full@mean_var) are not shown to be worse there, so the features are "
+        "not shown to help."
     )
 
 
@@ -160,3 +160,15 @@ def test_a_gain_over_the_scale_of_the_weights_is_left_unqualified(in_memory, fiv
     table = {"scratch": 0.5, "full": 0.7, "full@mean_var": 0.6}
     comparison = in_memory({arm: {10: five_seeds(mean)} for arm, mean in table.items()})
     assert "features" not in answer(evidence_of(comparison, all_verdicts(comparison)))
+
+
+def test_one_arm_that_wins_at_budgets_apart_is_named_once(in_memory, five_seeds):
+    gains = {10: 0.2, 25: 0.0, 50: 0.2}
+    cells = {b: five_seeds(0.5) for b in gains}
+    # At 25 labels the difference is noise around zero: its five values have no shared sign.
+    full = {b: five_seeds(0.5 + gain) if gain else [0.45, 0.56, 0.44, 0.55, 0.5] for b, gain in gains.items()}
+    comparison = in_memory({"scratch": cells, "full": full})
+    text = answer(evidence_of(comparison, all_verdicts(comparison)))
+    assert text.count("fine-tuning everything (full)") == 1
+    assert "at 10 labels and at 50 labels" in text
+    assert "at 25 labels the data do not decide" in text

@@ -181,16 +181,22 @@ def _clauses(kind: str, stretches: Sequence[Stretch], evidence: Evidence) -> lis
         return [f"{places} the data do not decide"]
     if kind == UNKNOWN:
         return [f"{places} nothing has been compared yet"]
+    if kind == TRANSFER:
+        arms = {stretch.arm.name: stretch.arm for stretch in stretches}.values()
+        return [_transfer_clause(arm, [s for s in stretches if s.arm == arm], evidence) for arm in arms]
     return [_clause(stretch, evidence) for stretch in stretches]
+
+
+def _transfer_clause(arm: Arm, stretches: Sequence[Stretch], evidence: Evidence) -> str:
+    """Where an arm wins, and by how much at the smallest and the largest of these budgets."""
+    places = listed(where(stretch.budgets, evidence.budgets) for stretch in stretches)
+    budgets = [budget for stretch in stretches for budget in stretch.budgets]
+    gains = listed(f"{evidence.gain(arm, b)} at {b:,}" for b in dict.fromkeys((budgets[0], budgets[-1])))
+    return f"{described(arm)} beats training from scratch {places}, by {gains}"
 
 
 def _clause(stretch: Stretch, evidence: Evidence) -> str:
     place, budgets = where(stretch.budgets, evidence.budgets), stretch.budgets
-    if stretch.decision == TRANSFER:
-        gains = f"{evidence.gain(stretch.arm, budgets[0])} at {budgets[0]:,}"
-        if len(budgets) > 1:
-            gains += f" and {evidence.gain(stretch.arm, budgets[-1])} at {budgets[-1]:,}"
-        return f"{described(stretch.arm)} beats training from scratch {place}, by {gains}"
     gain = f"{stretch.arm.name} is at {evidence.gain(stretch.arm, budgets[-1])} at {budgets[-1]:,}"
     if stretch.decision == SCRATCH:
         return f"{place} every transferred arm ends below it ({gain})"

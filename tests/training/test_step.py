@@ -1,0 +1,105 @@
+import jax
+import numpy as np
+import optax
+import pytest
+
+from tlj.data.images import normalise
+from tlj.pretrained.initialise import initial_variables
+from tlj.training.compiled import initial_state, run_keys, step_program
+from tlj.training.programs import Programs
+from tlj.training.step import make_train_step
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_run):
+    """A run without dropout or augmentation, its state and a batch."""
+
+    def make(**changes):
+        changes = {"model": {"settings": {"dropout": 0.0}}, "data": {"augment": {"shift": 0}}, **changes}
+        setup = tiny_run(**changes)
+        variables, _ = initial_variables("scratch", setup.spec, None, 0)
+        state = initial_state(setup, setup.phases[0], variables, Programs())
+        return setup, state, setup.source.batch(np.arange(16))
+
+    return make
+
+
+def one_step(setup, state, batch):
+    smoothing = setup.config["optimizer"]["label_smoothing"]
+    step = make_train_step(
+        setup.module, setup.phases[0], setup.optimizer, setup.preprocessing, setup.augmentation, smoothing
+    )
+    return jax.jit(step)(state, batch, run_keys(0))
+
+
+def loss_by_hand(setup, params, batch, smoothing=0.0):
+    logits = setup.module.apply({"params": params}, normalise(batch["image"], setup.preprocessing))
+    targets = optax.smooth_labels(jax.nn.one_hot(batch["label"], logits.shape[-1]), smoothing)
+    return -(targets * jax.nn.log_softmax(logits)).sum(-1).mean()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_is_the_cross_entropy_of_the_batch(plain, smoothing):
+    setup, state, batch = plain(optimizer={"label_smoothing": smoothing})
+    _, metrics = one_step(setup, state, batch)
+    assert float(metrics["loss"]) == pytest.approx(float(loss_by_hand(setup, state.params, batch, smoothing)), rel=1e-5)
+
+
+def test_the_gradient_norm_is_that_of_the_trained_leaves_alone(plain):
+    setup, state, batch = plain(strategy="linear_probe", init="scratch")
+    gradients = jax.grad(lambda params: loss_by_hand(setup, params, batch))(state.params)
+    _, metrics = one_step(setup, state, batch)
+    of_head = float(optax.tree.norm(gradients["head"]))
+    assert float(metrics["gradient_norm"]) == pytest.approx(of_head, rel=1e-4)
+    assert of_head < 0.99 * float(optax.tree.norm(gradients))
+
+
+def test_the_first_step_is_that_of_adamw_at_the_warm_up_rate(plain):
+    setup, state, batch = plain(optimizer={"clip_norm": 0.0, "weight_decay": 0.0, "warmup_steps": 4})
+    gradients = jax.grad(lambda params: loss_by_hand(setup, params, batch))(state.params)
+    moved, metrics = one_step(setup, state, batch)
+    rate = 1e-3 / 4
+    assert {name: pytest.approx(rate) for name in ("backbone", "head")} == {
+        name: float(value) for name, value in metrics["learning_rate"].items()
+    }
+    gradient, before = np.array(gradients["head"]["kernel"]), np.array(state.params["head"]["kernel"])
+    np.testing.assert_allclose(
+        np.array(moved.params["head"]["kernel"]), before - rate * gradient / (np.abs(gradient) + 1e-8), atol=1e-7
+    )
+
+
+def test_a_step_is_pure_and_counts(plain):
+    setup, state, batch = plain()
+    first, second = one_step(setup, state, batch), one_step(setup, state, batch)
+    for ours, theirs in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert int(first[0].step) == int(state.step) + 1 == 1
+
+
+def test_augmentation_and_dropout_follow_the_step_number(tiny_run):
+    setup = tiny_run()
+    variables, _ = initial_variables("scratch", setup.spec, None, 0)
+    state = initial_state(setup, setup.phases[0], variables, Programs())
+    batch = setup.source.batch(np.arange(16))
+    losses = {step: float(one_step(setup, state.replace(step=np.int32(step)), batch)[1]["loss"]) for step in (0, 1)}
+    assert losses[0] != losses[1]
+
+
+def test_frozen_leaves_have_no_optimizer_state(tiny_run):
+    sizes = {}
+    for strategy in ("full", "linear_probe"):
+        setup = tiny_run(strategy=strategy, init="scratch")
+        variables, _ = initial_variables("scratch", setup.spec, None, 0)
+        state = initial_state(setup, setup.phases[0], variables, Programs())
+        sizes[strategy] = sum(leaf.size for leaf in jax.tree.leaves(state.opt_state))
+    head = 16 * 5 + 5
+    assert sizes["linear_probe"] == 2 * head + 1
+    assert sizes["full"] == 2 * sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) + 2
+
+
+def test_a_probe_costs_a_third_of_full_training(tiny_run):
+    flops = {}
+    for strategy in ("full", "linear_probe"):
+        setup = tiny_run(strategy=strategy, init="scratch")
+        flops[strategy] = step_program(setup, setup.phases[0], Programs())[0].flops
+    assert flops["linear_probe"] / flops["full"] == pytest.approx(1 / 3, abs=0.05)
