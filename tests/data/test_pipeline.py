@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlj import config as configuration
+from tlj.config import run_config
 from tlj.data.pipeline import BatchOrder, evaluation_batches, training_batches
 from tlj.data.sources import open_source
-from tlj.experiments.grid import run_config
 from tlj.training.setup import set_up
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)

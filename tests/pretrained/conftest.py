@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from tlj import config as configuration
-from tlj.experiments.grid import run_config
+from tlj.config import run_config
 from tlj.training.loop import Surroundings, train_run
 from tlj.training.programs import Programs
 from tlj.training.setup import set_up

@@ -1,6 +1,7 @@
 import threading
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -44,14 +45,14 @@ def test_the_latest_are_kept_and_no_others(state, tmp_path):
     _, whole = state
     with Checkpoints(tmp_path / "checkpoints", 2, IDENTITY) as checkpoints:
         for step in (1, 2, 3):
-            checkpoints.save(whole.replace(step=np.int32(step)), {})
+            checkpoints.save(whole.replace(step=jnp.int32(step)), {})
     assert checkpoint_steps(tmp_path) == [2, 3]
 
 
 def test_a_save_that_was_cut_is_not_read_and_is_cleaned_up(state, tmp_path):
     setup, whole = state
     with Checkpoints(tmp_path / "checkpoints", 2, IDENTITY) as checkpoints:
-        checkpoints.save(whole.replace(step=np.int32(4)), {})
+        checkpoints.save(whole.replace(step=jnp.int32(4)), {})
     half = tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp"
     half.mkdir()
     assert read_variables(tmp_path)[1] == 4
@@ -81,7 +82,7 @@ def test_two_threads_may_save_at_once(state, tmp_path):
         try:
             with Checkpoints(tmp_path / name / "checkpoints", 2, IDENTITY) as checkpoints:
                 for step in (1, 2, 3):
-                    checkpoints.save(whole.replace(step=np.int32(step)), {})
+                    checkpoints.save(whole.replace(step=jnp.int32(step)), {})
         except Exception as error:
             errors.append(error)
 
