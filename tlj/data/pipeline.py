@@ -17,8 +17,8 @@ class BatchOrder:
     """Random access to the indices of every training batch: ``order[step]``.
 
     Examples are shuffled anew each epoch and epochs follow each other without a gap, so a batch may span several; the
-    batch size does not depend on how many examples there are. (Grain's own shuffle takes 70 us an example in Python,
-    measured; this takes that per batch.)
+    batch size does not depend on how many examples there are. (Grain's own shuffle works example by example in Python,
+    which is too slow for small examples.)
 
     Args:
       examples: indices into the source.

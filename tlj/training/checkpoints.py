@@ -14,8 +14,8 @@ from tlj.training.state import TrainState
 
 
 def _context() -> ocp.Context:
-    # A restore always says where each leaf goes, so the files that record where it was are not needed; without them a
-    # save of 129 leaves takes 0.12 s in place of 0.21 s (measured).
+    # A restore always says where each leaf goes, so the files that record where it was are not needed, and writing them
+    # is a good part of a small save.
     context = ocp.Context()
     context.array.saving.enable_write_sharding_file = False
     context.array.saving.array_metadata_store = None
