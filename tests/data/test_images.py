@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tlj.data.images import Augmentation, Preprocessing, augment, normalise
+from tlj.models.vit import ViTSpec
 from tlj.streams import key
 
 
@@ -58,3 +59,15 @@ def test_augmentation_compiles_to_what_it_computes_without_a_compiler(images):
     augmentation = Augmentation(shift=2)
     compiled = jax.jit(augment, static_argnums=2)(images, key(0, "augment"), augmentation)
     np.testing.assert_array_equal(compiled, augment(images, key(0, "augment"), augmentation))
+
+
+def test_images_decide_the_size_of_a_model_and_fit_that_size_alone():
+    preprocessing = Preprocessing(8, (0.5,) * 3, (0.5,) * 3)
+    assert preprocessing.sizes() == {"image_size": 8}
+    assert preprocessing.misfit(ViTSpec(image_size=8, patch_size=4)) == ""
+    assert preprocessing.misfit(ViTSpec()) == "the model takes images of 224 pixels, the data has 8"
+
+
+def test_a_model_applies_its_own_mean_to_other_images():
+    own, other = (Preprocessing(8, (mean,) * 3, (0.5,) * 3) for mean in (0.25, 0.5))
+    assert own.on(other) == own

@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import jax
 import pytest
 from flax import traverse_util
 
 from tlj.errors import InputError
+from tlj.models.bert import BERTSpec
 from tlj.models.registry import FAMILIES, build, depth_of, family_of, make_spec
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
+from tlj.streams import key
 from tlj.training.setup import variable_shapes
 
 SPECS = {
@@ -16,6 +19,7 @@ SPECS = {
     "resnet": ResNetSpec(
         num_classes=3, image_size=8, stem="small", stem_width=8, stage_depths=(5, 6), stage_widths=(4, 4)
     ),
+    "bert": BERTSpec(num_classes=3, vocabulary=50, width=16, depth=3, heads=2, positions=8),
 }
 
 
@@ -27,6 +31,8 @@ SPECS = {
         ("backbone/block1/mlp/up/kernel", 2),
         ("backbone/block11/mlp/up/kernel", 12),
         ("backbone/norm/scale", 12),
+        ("backbone/embedding/word/embedding", 0),
+        ("backbone/pooler/kernel", 12),
         ("head/bias", 13),
     ],
 )
@@ -61,6 +67,27 @@ def test_a_spec_comes_back_from_what_a_file_says_of_it(family):
 
 def test_sizes_of_the_data_win_over_settings():
     assert make_spec("vit", {"num_classes": 7, "width": 24}, num_classes=5) == ViTSpec(num_classes=5, width=24)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_example_goes_into_the_model(family):
+    spec = SPECS[family]
+    example = spec.example(2)
+    module = build(spec)
+    shapes = jax.eval_shape(lambda inputs: module.init_with_output(key(0, "backbone_init"), inputs)[0], example)
+    assert shapes.shape == (2, 3)
+
+
+def test_a_family_takes_images_or_text():
+    assert {name: family.preprocessing.kind for name, family in FAMILIES.items()} == {
+        "vit": "images",
+        "resnet": "images",
+        "bert": "text",
+    }
+
+
+def test_padding_may_be_the_first_token_id():
+    assert make_spec("bert", {"padding": 0}).padding == 0
 
 
 def test_whole_numbers_are_taken_for_rates():
@@ -105,6 +132,10 @@ def test_a_value_of_another_type_is_refused(family, settings):
         ("vit", {"dropout": 1.5}),
         ("vit", {"stochastic_depth": -0.1}),
         ("resnet", {"stem_width": 0}),
+        ("bert", {"padding": -1}),
+        ("bert", {"attention_dropout": 1.0}),
+        ("bert", {"vocabulary": 0}),
+        ("bert", {"epsilon": 0.0}),
         ("resnet", {"stage_depths": (1, 1), "stage_widths": (4, "8")}),
         ("resnet", {"stage_depths": (), "stage_widths": ()}),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,22 @@ class Preprocessing:
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    kind: ClassVar[str] = "images"
+
+    def sizes(self) -> dict[str, int]:
+        """Returns the settings of a new model that images like these decide."""
+        return {"image_size": self.image_size}
+
+    def misfit(self, spec: Any) -> str:
+        """Returns why a model of these sizes cannot take images like these, or nothing."""
+        if spec.image_size == self.image_size:
+            return ""
+        return f"the model takes images of {spec.image_size} pixels, the data has {self.image_size}"
+
+    def on(self, data: Preprocessing) -> Preprocessing:
+        """Returns what a model that was trained with this applies to other data: the same."""
+        return self
 
 
 @dataclasses.dataclass(frozen=True)

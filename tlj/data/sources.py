@@ -1,4 +1,7 @@
-"""Labelled data by name: ``digits`` or ``digits:0-4`` (the classes of the handwritten digits in scikit-learn)."""
+"""Labelled data by name: ``digits`` or ``digits:0-4`` (the classes of the handwritten digits in scikit-learn).
+
+The schemes that are made of noise, ``synthetic`` and ``synthetic_text``, are in ``tlj.data.synthetic``.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from tlj.data.images import Preprocessing
+from tlj.data.synthetic import synthetic_images, synthetic_text
+from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError, unknown_name
 
 
@@ -32,10 +37,14 @@ class Source(Protocol):
     labels: Int[np.ndarray, " examples"]
     ids: tuple[str, ...]
     digest: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | TextPreprocessing
 
     def batch(self, indices: Int[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
-        """Returns ``image`` (uint8) and ``label`` (int32) of the examples at ``indices``."""
+        """Returns ``label`` (int32) and the examples at ``indices``.
+
+        Images are ``image`` (uint8). Text is ``input_ids`` (int32, padded to one length) and, where the source tells,
+        ``attention_mask`` and ``token_type_ids``.
+        """
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,7 +94,7 @@ def _digits(name: str, argument: str) -> ImagesInMemory:
     )
 
 
-_SCHEMES = {"digits": _digits}
+_SCHEMES = {"digits": _digits, "synthetic": synthetic_images, "synthetic_text": synthetic_text}
 
 
 @functools.lru_cache(maxsize=4)

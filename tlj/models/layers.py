@@ -6,12 +6,12 @@ the freezing room can switch it off by module path without the model knowing (``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Key
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": lambda x: nn.gelu(x, approximate=False),
@@ -20,32 +20,110 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class SelfAttention(nn.Module):
-    """Multi-head self-attention with the query, key and value projections in one matrix product.
+def _in_parts(
+    init: nn.initializers.Initializer, parts: int, shape: tuple[int, ...], axis: int
+) -> Callable[[Key[Array, ""]], Array]:
+    """An initialiser that draws every part by itself, each with its own key, and stacks them."""
+    draw = jax.vmap(lambda key: init(key, shape, jnp.float32), out_axes=axis)
+    return lambda key: draw(jax.random.split(key, parts))
 
-    ``query_key_value`` holds the three kernels side by side; each is initialised with the fans of its own square matrix
-    (Glorot uniform, Dosovitskiy et al. 2021, released code), as if it stood alone. Softmax runs in float32.
+
+class FusedDense(nn.Module):
+    """Dense layers of one input, each with a name, computed as one matrix product.
+
+    It stands for ``[nn.Dense(features, name=part)(x) for part in parts]`` stacked along the axis before the last. Each
+    part is initialised as if it stood alone, with the fans of its own matrix.
+
+    Attributes:
+      parts: the names of the layers, in order.
+      features: outputs of each.
+      dtype: of the product; parameters are float32.
+      kernel_init: of one part's matrix, (in, features).
+      bias_init: of one part's bias, (features,).
+      use_bias: whether there are biases.
+    """
+
+    parts: tuple[str, ...]
+    features: int
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch parts features"]:
+        count, inputs = len(self.parts), x.shape[-1]
+        kernel = self.param("kernel", _in_parts(self.kernel_init, count, (inputs, self.features), axis=1))
+        product = x.astype(self.dtype) @ kernel.reshape(inputs, count * self.features).astype(self.dtype)
+        if self.use_bias:
+            bias = self.param("bias", _in_parts(self.bias_init, count, (self.features,), axis=0))
+            product = product + bias.reshape(-1).astype(self.dtype)
+        return product.reshape(*x.shape[:-1], count, self.features)
+
+
+def _attention_with_dropout(
+    query: Float[Array, "batch length heads head_width"],
+    key: Float[Array, "batch length heads head_width"],
+    value: Float[Array, "batch length heads head_width"],
+    mask: Bool[Array, "batch 1 1 length"] | None,
+    drop: Callable[[Array], Array],
+) -> Float[Array, "batch length heads head_width"]:
+    """``jax.nn.dot_product_attention``, which has no dropout, written out with ``drop`` on the weights."""
+    scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+    scores = scores * query.shape[-1] ** -0.5
+    if mask is not None:
+        # Finite, so that a sequence without any real token is not NaN.
+        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min / 2)
+    weights = drop(jax.nn.softmax(scores).astype(query.dtype))
+    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017) with query, key and value in one matrix product.
+
+    Softmax runs in float32. Matrices start Glorot uniform and biases at zero, as in the ViT release, unless told.
+
+    Attributes:
+      heads: divides the width.
+      dtype: what it computes in.
+      qkv_bias: whether query, key and value have biases.
+      dropout: rate at which attention weights are dropped in training.
+      kernel_init: of each of the four square matrices.
+      bias_init: of each of their biases.
     """
 
     heads: int
     dtype: jnp.dtype = jnp.float32
+    qkv_bias: bool = True
+    dropout: float = 0.0
+    kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch length width"]) -> Float[Array, "batch length width"]:
+    def __call__(
+        self,
+        x: Float[Array, "batch length width"],
+        mask: Bool[Array, "batch length"] | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "batch length width"]:
+        """Mixes the tokens of each sequence; where ``mask`` is False nobody looks (padding)."""
         width = x.shape[-1]
-        head_width = width // self.heads
-        kernel = self.param(
-            "query_key_value_kernel",
-            nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=0, out_axis=2, batch_axis=1),
-            (width, 3, width),
-        )
-        bias = self.param("query_key_value_bias", nn.initializers.zeros, (3, width))
-        projected = x @ kernel.reshape(width, 3 * width).astype(self.dtype) + bias.reshape(-1).astype(self.dtype)
+        init = {"kernel_init": self.kernel_init, "bias_init": self.bias_init}
+        parts = ("query", "key", "value")
+        projection = FusedDense(parts, width, self.dtype, use_bias=self.qkv_bias, name="query_key_value", **init)
+        # A split, not three slices: its backward pass is one concatenation.
         query, key, value = (
-            part.reshape(*x.shape[:2], self.heads, head_width) for part in jnp.split(projected, 3, axis=-1)
+            part.reshape(*x.shape[:2], self.heads, width // self.heads)
+            for part in jnp.split(projection(x).reshape(*x.shape[:2], 3 * width), 3, axis=-1)
         )
-        mixed = jax.nn.dot_product_attention(query, key, value).reshape(x.shape)
-        return nn.Dense(width, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="out")(mixed)
+        keys = None if mask is None else mask[:, None, None, :]
+        if self.dropout and train:
+            dropout = nn.Dropout(self.dropout)
+            mixed = _attention_with_dropout(query, key, value, keys, lambda w: dropout(w, deterministic=not train))
+        else:
+            mixed = jax.nn.dot_product_attention(query, key, value, mask=keys)
+        return nn.Dense(width, dtype=self.dtype, name="out", **init)(mixed.reshape(x.shape))
 
 
 class MLP(nn.Module):
@@ -55,16 +133,14 @@ class MLP(nn.Module):
     activation: str = "gelu"
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
+    bias_init: nn.initializers.Initializer = nn.initializers.normal(1e-6)
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch width"], *, train: bool) -> Float[Array, "*batch width"]:
         def dense(features: int, name: str) -> nn.Dense:
             return nn.Dense(
-                features,
-                kernel_init=nn.initializers.xavier_uniform(),
-                bias_init=nn.initializers.normal(1e-6),
-                dtype=self.dtype,
-                name=name,
+                features, kernel_init=self.kernel_init, bias_init=self.bias_init, dtype=self.dtype, name=name
             )
 
         hidden = ACTIVATIONS[self.activation](dense(self.hidden, "up")(x))
@@ -75,15 +151,17 @@ class MLP(nn.Module):
 class Classifier(nn.Module):
     """A backbone and a linear head: the variables are ``backbone/...`` and ``head/...`` in every family.
 
-    The head starts from a normal of standard deviation 0.02 and zero bias. Logits are float32 whatever the backbone
-    computes in.
+    The head starts from a normal of standard deviation 0.02 and zero bias; ``dropout`` is of what it reads. Logits are
+    float32 whatever the backbone computes in.
     """
 
     backbone: nn.Module
     num_classes: int
+    dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, inputs: Array, *, train: bool = False) -> Float[Array, "batch classes"]:
+    def __call__(self, inputs: Array | Mapping[str, Array], *, train: bool = False) -> Float[Array, "batch classes"]:
         features = self.backbone(inputs, train=train)
+        features = nn.Dropout(self.dropout, name="head_dropout")(features, deterministic=not train)
         head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.02), dtype=jnp.float32, name="head")
         return head(features.astype(jnp.float32))

@@ -10,12 +10,15 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from tlj.data.images import Preprocessing
+from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError, nearest_name, unknown_name
+from tlj.models.bert import BERT, BERTSpec
 from tlj.models.layers import Classifier
 from tlj.models.resnet import ResNet, ResNetSpec
 from tlj.models.vit import ViT, ViTSpec
 
-Spec = ViTSpec | ResNetSpec
+Spec = ViTSpec | ResNetSpec | BERTSpec
 
 
 def depth_of(path: str, blocks: int) -> int:
@@ -41,18 +44,29 @@ class Family:
 
     Attributes:
       name: what ``config.model.family`` says.
-      spec: the frozen dataclass of its sizes; has ``num_classes``, ``depth`` and ``input_shape``.
+      spec: the frozen dataclass of its sizes; has ``num_classes``, ``depth`` and ``example(batch)``, inputs of zeros.
       backbone: the Linen module, built from a spec and a compute dtype.
+      preprocessing: the class of what its inputs go through; data of another class does not fit.
       depth_of: from a parameter's path and the number of blocks to its depth.
+      head_dropout: from a spec to the rate of the dropout before the head.
     """
 
     name: str
     spec: type[Spec]
     backbone: Callable[..., nn.Module]
+    preprocessing: type[Preprocessing | TextPreprocessing]
     depth_of: Callable[[str, int], int] = depth_of
+    head_dropout: Callable[[Spec], float] = lambda spec: 0.0
 
 
-FAMILIES = {family.name: family for family in (Family("vit", ViTSpec, ViT), Family("resnet", ResNetSpec, ResNet))}
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("vit", ViTSpec, ViT, Preprocessing),
+        Family("resnet", ResNetSpec, ResNet, Preprocessing),
+        Family("bert", BERTSpec, BERT, TextPreprocessing, head_dropout=lambda spec: spec.dropout),
+    )
+}
 
 
 def family_of(spec: Spec) -> Family:
@@ -90,8 +104,8 @@ def make_spec(family: str, settings: Mapping[str, Any], **sizes: Any) -> Spec:
 
 
 # Ranges of the settings that are not simply sizes of at least one.
-_AT_LEAST_ZERO = ("mlp_width",)
-_RATES = ("dropout", "stochastic_depth", "momentum")
+_AT_LEAST_ZERO = ("mlp_width", "padding")
+_RATES = ("dropout", "attention_dropout", "stochastic_depth", "momentum")
 
 
 def _checked(name: str, value: Any, default: Any, where: str) -> Any:
@@ -127,4 +141,5 @@ def build(spec: Spec, dtype: str = "float32") -> Classifier:
       >>> module.num_classes
       5
     """
-    return Classifier(family_of(spec).backbone(spec, jnp.dtype(dtype)), spec.num_classes)
+    family = family_of(spec)
+    return Classifier(family.backbone(spec, jnp.dtype(dtype)), spec.num_classes, family.head_dropout(spec))

@@ -62,6 +62,10 @@ class ResNetSpec:
         """Height, width and channels of one input image."""
         return (self.image_size, self.image_size, 3)
 
+    def example(self, batch: int) -> Float[Array, "batch height width 3"]:
+        """Returns inputs of the right shape and type."""
+        return jnp.zeros((batch, *self.input_shape), jnp.float32)
+
 
 class ConvNorm(nn.Module):
     """A convolution without bias and its BatchNorm; He normal initialisation over the fan out (He et al. 2015)."""

@@ -68,6 +68,10 @@ class ViTSpec:
         """Height, width and channels of one input image."""
         return (self.image_size, self.image_size, 3)
 
+    def example(self, batch: int) -> Float[Array, "batch height width 3"]:
+        """Returns inputs of the right shape and type."""
+        return jnp.zeros((batch, *self.input_shape), jnp.float32)
+
 
 class PatchEmbedding(nn.Module):
     """Cuts the image into patches, projects them, prepends the class token and adds positions."""

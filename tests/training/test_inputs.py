@@ -1,0 +1,180 @@
+"""What goes into the model, from a batch's arrays to a whole run on text."""
+
+import json
+import pathlib
+import re
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+import tlj
+from tlj import cli
+from tlj import config as configuration
+from tlj.data.images import Augmentation, Preprocessing, augment, normalise
+from tlj.data.sources import open_source
+from tlj.data.text import TextPreprocessing
+from tlj.errors import InputError
+from tlj.freezing.modes import behave_as
+from tlj.pretrained.runs import read_run
+from tlj.streams import key
+from tlj.training.compiled import step_program
+from tlj.training.inputs import evaluation_inputs, training_inputs
+from tlj.training.programs import Programs
+from tlj.training.setup import set_up
+
+TEXT = {
+    "model": {
+        "family": "bert",
+        "settings": {"vocabulary": 1000, "width": 16, "depth": 2, "heads": 2, "positions": 16},
+    },
+    "data": {"source": "synthetic_text:16x3"},
+    "strategy": "scratch",
+    "label_budget": "all",
+    "steps": 150,
+    "global_batch_size": 32,
+    "optimizer": {"learning_rate": 1e-2, "warmup": "10 steps"},
+    "log": {"every": 25},
+    "evaluate": {"every": 0},
+}
+
+
+@pytest.fixture
+def images():
+    preprocessing = Preprocessing(6, (0.3,) * 3, (0.2,) * 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
+    return {"image": pixels, "label": np.zeros(4, np.int32)}, preprocessing
+
+
+def text_setup(**changes):
+    config = configuration.merge(configuration.merge(configuration.default(), TEXT), changes)
+    return set_up(configuration.run_config(config), pathlib.Path())
+
+
+def test_images_are_augmented_then_normalised_in_training(images):
+    batch, preprocessing = images
+    augmentation, a_key = Augmentation(shift=2), key(0, "augment")
+    found = training_inputs(batch, a_key, preprocessing, augmentation)
+    expected = normalise(augment(batch["image"], a_key, augmentation), preprocessing)
+    np.testing.assert_array_equal(found, expected)
+    assert np.any(found != normalise(batch["image"], preprocessing))
+
+
+def test_images_are_normalised_alone_in_evaluation(images):
+    batch, preprocessing = images
+    np.testing.assert_array_equal(evaluation_inputs(batch, preprocessing), normalise(batch["image"], preprocessing))
+
+
+@pytest.mark.parametrize("types", [False, True])
+def test_text_goes_in_as_it_is_without_labels(types):
+    source = open_source("synthetic_text:16x3")
+    batch = source.batch(np.arange(4))
+    if types:
+        batch["token_type_ids"] = np.ones((4, 16), np.int32)
+    wanted = {name: array for name, array in batch.items() if name != "label"}
+    for found in (
+        evaluation_inputs(batch, source.preprocessing),
+        training_inputs(batch, key(0, "augment"), source.preprocessing, Augmentation()),
+    ):
+        assert found.keys() == wanted.keys()
+        jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def test_a_model_of_text_has_the_classes_of_the_data_and_the_sizes_of_the_config():
+    setup = text_setup()
+    assert (setup.spec.num_classes, setup.spec.vocabulary, setup.spec.positions) == (3, 1000, 16)
+    assert setup.preprocessing == TextPreprocessing(16, 1000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": {"source": "digits"}}, "config.model.family: bert takes text"),
+        ({"data": {"source": "digits"}}, "digits holds images; use vit or resnet, or other data"),
+        ({"model": {"family": "vit"}}, "vit takes images, synthetic_text:16x3 holds text; use bert, or other data"),
+        ({"data": {"source": "synthetic_text:17x3"}}, "the model has 16 positions, a sequence of the data 17 tokens"),
+        ({"model": {"settings": {"vocabulary": 999}}}, "the model knows 999 token ids, the data has 1000"),
+    ],
+)
+def test_data_that_does_not_go_into_the_model_is_refused(changes, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        text_setup(**changes)
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory):
+    """A tiny BERT, trained from the command line."""
+    folder = tmp_path_factory.mktemp("text")
+    file = folder / "config.py"
+    file.write_text(f"def get_config(arg=None):\n    return {TEXT!r}\n")
+    assert cli.main(["train", f"--config={file}", f"--workdir={folder}/run"]) == 0
+    return folder / "run"
+
+
+def test_a_tiny_bert_learns_synthetic_text(text_run):
+    rows = [json.loads(line) for line in (text_run / "metrics.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert losses[0] > 0.8
+    assert losses[-1] < 0.3
+    accuracy = json.loads((text_run / "summary.json").read_text())["metrics"]["test_accuracy"]
+    assert accuracy > 0.8
+
+
+def test_a_run_on_text_is_a_source_with_the_preprocessing_of_text(text_run):
+    source = read_run(text_run)
+    assert source.preprocessing == TextPreprocessing(16, 1000)
+    assert source.spec == text_setup().spec
+
+
+def test_a_source_of_text_takes_shorter_text_and_keeps_its_vocabulary(text_run):
+    changes = {"model": {"source": str(text_run), "settings": {}}, "strategy": "full"}
+    setup = text_setup(**changes, data={"source": "synthetic_text:8x2"})
+    assert setup.preprocessing == TextPreprocessing(8, 1000)
+    assert setup.spec.num_classes == 2
+    with pytest.raises(InputError, match="16 positions, a sequence of the data 17 tokens"):
+        text_setup(**changes, data={"source": "synthetic_text:17x2"})
+
+
+def test_a_loaded_bert_is_called_with_a_dict_of_token_ids(text_run):
+    model, data = tlj.load(text_run), open_source("synthetic_text:16x3")
+    batch = data.batch(np.arange(64))
+    labels = batch.pop("label")
+    logits = model(batch)
+    assert logits.shape == (64, 3)
+    assert (logits.argmax(-1) == labels).mean() > 0.8
+
+
+def active_dropouts(strategy: str) -> set[str]:
+    """The parts of the backbone in which dropout is on when a strategy trains from scratch."""
+    setup, found = text_setup(strategy=strategy, init="scratch"), set()
+    batch = setup.source.batch(np.arange(2))
+
+    def record(next_call, args, kwargs, context):
+        if isinstance(context.module, nn.Dropout) and context.module.rate and not kwargs["deterministic"]:
+            found.add("/".join(context.module.path[1:-1]) or "features")
+        return next_call(*args, **kwargs)
+
+    def forward(inputs):
+        keys = {"params": key(0, "backbone_init"), "dropout": key(0, "dropout")}
+        with behave_as(setup.phases[0]), nn.intercept_methods(record):
+            return setup.module.init_with_output(keys, inputs, train=True)[0]
+
+    jax.eval_shape(forward, evaluation_inputs(batch, setup.preprocessing))
+    return found
+
+
+def test_dropout_of_text_is_off_where_nothing_trains():
+    top = {"block1", "block1/attention", "features"}
+    assert active_dropouts("full") == top | {"embedding", "block0", "block0/attention"}
+    assert active_dropouts("last_blocks:1") == top
+    assert active_dropouts("linear_probe") == {"features"}
+
+
+def test_a_probe_on_text_costs_a_third_of_full_training():
+    flops = {}
+    for strategy in ("full", "linear_probe"):
+        settings = {"width": 64, "dropout": 0.0, "attention_dropout": 0.0}
+        setup = text_setup(strategy=strategy, init="scratch", model={"settings": settings})
+        flops[strategy] = step_program(setup, setup.phases[0], Programs())[0].flops
+    assert flops["linear_probe"] / flops["full"] == pytest.approx(1 / 3, abs=0.05)

@@ -1,0 +1,166 @@
+"""BERT (Devlin et al. 2019, arXiv:1810.04805) as an encoder of token sequences, sized by its spec."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from tlj.errors import InputError
+from tlj.models.layers import ACTIVATIONS, MLP, SelfAttention
+
+POOLS = ("pooler", "first", "mean")
+
+# Of every matrix and embedding table (Devlin et al. 2019, released code: truncated at two standard deviations).
+_INIT = nn.initializers.truncated_normal(0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class BERTSpec:
+    """Sizes of a BERT; the defaults are BERT-base, uncased.
+
+    Attributes:
+      num_classes: outputs of the head.
+      vocabulary: number of token ids.
+      width: width of the token stream.
+      depth: number of blocks.
+      heads: attention heads; divides ``width``.
+      mlp_width: hidden width of a block's MLP; 0 means four times ``width``.
+      activation: of the MLP, a key of ``tlj.models.layers.ACTIVATIONS``.
+      epsilon: of every LayerNorm.
+      positions: the longest sequence it takes.
+      types: number of token types (segments).
+      padding: the token id that stands where there is no token; below ``vocabulary``.
+      dropout: rate after the embedding, after each residual branch and on the features.
+      attention_dropout: rate on the attention weights.
+      pool: ``"pooler"`` passes the first token through a dense layer and tanh, ``"first"`` takes it as it is,
+        ``"mean"`` averages the real tokens.
+    """
+
+    num_classes: int = 2
+    vocabulary: int = 30522
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_width: int = 0
+    activation: str = "gelu"
+    epsilon: float = 1e-12
+    positions: int = 512
+    types: int = 2
+    padding: int = 0
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    pool: str = "pooler"
+
+    def __post_init__(self) -> None:
+        where = "config.model.settings"
+        if self.width % self.heads:
+            raise InputError(
+                f"heads {self.heads} does not divide width {self.width}", where=where, do="choose heads that divide it"
+            )
+        if self.padding >= self.vocabulary:
+            raise InputError(
+                f"padding {self.padding} is not one of {self.vocabulary} token ids",
+                where=where,
+                do="choose an id below vocabulary",
+            )
+        if self.pool not in POOLS:
+            raise InputError(f"unknown pool {self.pool!r}", where=where, do=f"use one of {', '.join(POOLS)}")
+        if self.activation not in ACTIVATIONS:
+            raise InputError(
+                f"unknown activation {self.activation!r}", where=where, do=f"use one of {', '.join(ACTIVATIONS)}"
+            )
+
+    def example(self, batch: int) -> dict[str, Int[Array, "batch length"]]:
+        """Returns inputs of the right shapes and types, of the greatest length; every token is real."""
+        shape = (batch, self.positions)
+        return {"input_ids": jnp.zeros(shape, jnp.int32), "attention_mask": jnp.ones(shape, jnp.int32)}
+
+
+class TokenEmbedding(nn.Module):
+    """The sum of what a token is, where it stands and which segment it is in, normalised."""
+
+    spec: BERTSpec
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, ids: Int[Array, "batch length"], types: Int[Array, "batch length"], *, train: bool
+    ) -> Float[Array, "batch length width"]:
+        spec, length = self.spec, ids.shape[1]
+        if length > spec.positions:
+            # Looked up all the same, the positions beyond the last would be NaN.
+            raise InputError(
+                f"{length} tokens, but the model has {spec.positions} positions", where="input_ids", do="cut the text"
+            )
+
+        def table(rows: int, name: str) -> nn.Embed:
+            return nn.Embed(rows, spec.width, embedding_init=_INIT, dtype=self.dtype, name=name)
+
+        tokens = table(spec.vocabulary, "word")(ids) + table(spec.types, "type")(types)
+        tokens = tokens + table(spec.positions, "position")(jnp.arange(length))
+        tokens = nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name="norm")(tokens)
+        return nn.Dropout(spec.dropout)(tokens, deterministic=not train)
+
+
+class BERTBlock(nn.Module):
+    """A post-norm transformer block: attention and MLP, each with a residual connection and then a LayerNorm."""
+
+    spec: BERTSpec
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, tokens: Float[Array, "batch length width"], mask: Bool[Array, "batch length"], *, train: bool
+    ) -> Float[Array, "batch length width"]:
+        spec = self.spec
+        init = {"kernel_init": _INIT, "bias_init": nn.initializers.zeros}
+
+        def add_and_norm(branch: Array, name: str) -> Array:
+            branch = nn.Dropout(spec.dropout)(branch, deterministic=not train)
+            return nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name=name)(tokens + branch)
+
+        attention = SelfAttention(spec.heads, self.dtype, dropout=spec.attention_dropout, name="attention", **init)
+        tokens = add_and_norm(attention(tokens, mask, train=train), "attention_norm")
+        mlp = MLP(spec.mlp_width or 4 * spec.width, spec.activation, dtype=self.dtype, name="mlp", **init)
+        return add_and_norm(mlp(tokens, train=train), "mlp_norm")
+
+
+class BERT(nn.Module):
+    """The backbone: token sequences to one feature vector each.
+
+    Blocks are a Python loop, so that a freeze boundary between two of them removes the backward pass below it.
+    """
+
+    spec: BERTSpec
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, inputs: Mapping[str, Int[Array, "batch length"]], *, train: bool = False
+    ) -> Float[Array, "batch width"]:
+        """Returns the features of a batch.
+
+        Args:
+          inputs: ``input_ids``; ``attention_mask``, 0 where there is no token (missing: where the id is ``padding``);
+            ``token_type_ids``, the segment of each token (missing: all 0).
+          train: whether dropout is on.
+        """
+        spec, ids = self.spec, inputs["input_ids"]
+        mask = inputs["attention_mask"] != 0 if "attention_mask" in inputs else ids != spec.padding
+        types = inputs.get("token_type_ids", jnp.zeros_like(ids))
+        tokens = TokenEmbedding(spec, self.dtype, name="embedding")(ids, types, train=train)
+        for i in range(spec.depth):
+            tokens = BERTBlock(spec, self.dtype, name=f"block{i}")(tokens, mask, train=train)
+        if spec.pool == "mean":
+            weights = mask[..., None].astype(jnp.float32)
+            pooled = (tokens * weights).sum(axis=1) / jnp.maximum(weights.sum(axis=1), 1)
+            features = pooled.astype(self.dtype)
+        else:
+            features = tokens[:, 0]
+        if spec.pool == "pooler":
+            features = jnp.tanh(nn.Dense(spec.width, kernel_init=_INIT, dtype=self.dtype, name="pooler")(features))
+        return features
