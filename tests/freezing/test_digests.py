@@ -10,17 +10,16 @@ from flax import traverse_util
 from tlj.data.images import Augmentation, Preprocessing
 from tlj.freezing.digests import FrozenChangedError, check_phase_end, leaf_digests
 from tlj.freezing.modes import norm_mode
-from tlj.freezing.optimizer import OptimizerSettings, build_optimizer, hyperparameters
-from tlj.freezing.partition import FROZEN
-from tlj.freezing.strategies import parse_strategy
+from tlj.freezing.optimizer import hyperparameters
+from tlj.freezing.phases import FROZEN
 from tlj.models.registry import build
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
 from tlj.pretrained.initialise import initial_variables
 from tlj.streams import key
-from tlj.training.setup import model_layout
 from tlj.training.state import create_state
 from tlj.training.step import make_train_step
+from tlj.training.step_settings import StepSettings
 
 VIT = ViTSpec(num_classes=3, image_size=8, patch_size=4, width=16, depth=2, heads=2, dropout=0.1, stochastic_depth=0.1)
 RESNET = ResNetSpec(
@@ -37,25 +36,32 @@ def starting_variables(spec):
     return jax.tree.map(lambda leaf: np.where(np.asarray(leaf) == 0, np.float32(-0.0), leaf), variables)
 
 
-@functools.cache
-def trained(family: str, strategy: str):
-    """A phase, and its state before and after real steps with every temptation to move what is frozen."""
-    spec = SPECS[family]
-    (phase,) = parse_strategy(strategy).phases(model_layout(spec))
-    settings = OptimizerSettings("adamw", "cosine", clip_norm=0.5)
-    numbers = hyperparameters(phase, learning_rate=0.01, weight_decay=0.1, steps=STEPS, warmup_steps=2)
-    variables = starting_variables(spec)
-    optimizer = build_optimizer(variables["params"], phase, settings)
-    state = before = create_state(variables, phase, optimizer, numbers)
-    before = jax.device_get(before)
+def after_steps(spec, phase):
+    """The state of a phase before and after real steps with every temptation to move what is frozen."""
+    settings = StepSettings(clip_norm=0.5, label_smoothing=0.1)
+    state = create_state(starting_variables(spec), phase, settings, hyperparameters(phase))
+    before = jax.device_get(state)
     preprocessing = Preprocessing(8, (0.3,) * 3, (0.2,) * 3)
-    step = jax.jit(make_train_step(build(spec), phase, settings, preprocessing, Augmentation(shift=1), 0.1))
+    step = jax.jit(make_train_step(build(spec), phase, settings, preprocessing, Augmentation(shift=1)))
     rng, keys = np.random.default_rng(0), {name: key(0, name) for name in ("augment", "dropout")}
     for _ in range(STEPS):
         batch = {"image": rng.integers(0, 256, (8, 8, 8, 3), np.uint8), "label": rng.integers(0, 3, 8).astype(np.int32)}
         state, metrics = step(state, batch, keys)
     assert np.isfinite(metrics["loss"])
-    return phase, before, jax.device_get(state)
+    return before, jax.device_get(state)
+
+
+@pytest.fixture(scope="module")
+def trained(phase_of):
+    """Returns a phase and its state before and after: ``trained("vit", "linear_probe")``, or with a mode of norms."""
+
+    @functools.cache
+    def train(family: str, strategy: str, group: str = "", norm_mode: str = ""):
+        groups = {group: {"norm_mode": norm_mode}} if group else {}
+        phase = phase_of(SPECS[family], strategy, steps=STEPS, groups=groups, decays="all")
+        return phase, *after_steps(SPECS[family], phase)
+
+    return train
 
 
 def flat(tree) -> dict[str, np.ndarray]:
@@ -63,7 +69,7 @@ def flat(tree) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(("family", "strategy"), CASES)
-def test_frozen_leaves_are_bit_identical_with_weight_decay_clipping_and_dropout(family, strategy):
+def test_frozen_leaves_are_bit_identical_with_weight_decay_clipping_and_dropout(trained, family, strategy):
     phase, before, after = trained(family, strategy)
     frozen = [path for path, label in phase.labels if label == FROZEN]
     assert frozen
@@ -75,7 +81,7 @@ def test_frozen_leaves_are_bit_identical_with_weight_decay_clipping_and_dropout(
 
 
 @pytest.mark.parametrize(("family", "strategy"), CASES)
-def test_every_trained_leaf_moves(family, strategy):
+def test_every_trained_leaf_moves(trained, family, strategy):
     phase, before, after = trained(family, strategy)
     start, end = flat(before.params), flat(after.params)
     for path in phase.trained:
@@ -84,7 +90,7 @@ def test_every_trained_leaf_moves(family, strategy):
 
 
 @pytest.mark.parametrize("strategy", ["linear_probe", "last_blocks:1"])
-def test_statistics_of_frozen_norms_are_bit_identical_and_those_of_trained_norms_move(strategy):
+def test_statistics_of_frozen_norms_are_bit_identical_and_those_of_trained_norms_move(trained, strategy):
     phase, before, after = trained("resnet", strategy)
     start, end = flat(before.batch_stats), flat(after.batch_stats)
     assert start.keys() == end.keys()
@@ -95,7 +101,7 @@ def test_statistics_of_frozen_norms_are_bit_identical_and_those_of_trained_norms
 
 
 @pytest.mark.parametrize(("family", "strategy"), CASES)
-def test_the_state_keeps_its_structure_and_nothing_for_what_is_frozen(family, strategy):
+def test_the_state_keeps_its_structure_and_nothing_for_what_is_frozen(trained, family, strategy):
     phase, before, after = trained(family, strategy)
     assert jax.tree.structure(before) == jax.tree.structure(after)
     sizes = {path: leaf.size for path, leaf in flat(after.params).items()}
@@ -104,7 +110,7 @@ def test_the_state_keeps_its_structure_and_nothing_for_what_is_frozen(family, st
 
 
 @pytest.mark.parametrize(("family", "strategy"), CASES)
-def test_the_check_at_the_end_of_a_real_phase_passes(family, strategy):
+def test_the_check_at_the_end_of_a_real_phase_passes(trained, family, strategy):
     phase, before, after = trained(family, strategy)
     digests = [leaf_digests(state.params) | leaf_digests(state.batch_stats) for state in (before, after)]
     assert check_phase_end(phase, *digests) == ()
@@ -131,10 +137,9 @@ def changed(digests: dict[str, str], *paths: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def probe():
+def probe(phase_of):
     """The phase of a probe on a ResNet and the digests of its start."""
-    (phase,) = parse_strategy("linear_probe").phases(model_layout(RESNET))
-    variables = starting_variables(RESNET)
+    phase, variables = phase_of(RESNET, "linear_probe"), starting_variables(RESNET)
     return phase, leaf_digests(variables["params"]) | leaf_digests(variables["batch_stats"])
 
 
@@ -152,11 +157,51 @@ def test_a_trained_leaf_that_never_moved_is_named(probe):
     assert check_phase_end(phase, before, changed(before, "head/kernel")) == ("head/bias",)
 
 
-def test_statistics_that_move_in_a_trained_norm_are_no_error():
-    (phase,) = parse_strategy("last_blocks:1").phases(model_layout(RESNET))
-    variables = starting_variables(RESNET)
+def test_statistics_that_move_in_a_trained_norm_are_no_error(phase_of):
+    phase, variables = phase_of(RESNET, "last_blocks:1"), starting_variables(RESNET)
     before = leaf_digests(variables["params"]) | leaf_digests(variables["batch_stats"])
     moved = (*phase.trained, "backbone/block1/conv0/norm/mean")
     assert check_phase_end(phase, before, changed(before, *moved)) == ()
     with pytest.raises(FrozenChangedError, match="backbone/block0/conv0/norm/var"):
         check_phase_end(phase, before, changed(before, *moved, "backbone/block0/conv0/norm/var"))
+
+
+def digests_of(state) -> dict[str, str]:
+    return leaf_digests(state.params) | leaf_digests(state.batch_stats)
+
+
+def test_a_probe_with_adapting_norms_moves_statistics_and_not_one_weight_and_passes_the_check(trained):
+    phase, before, after = trained("resnet", "linear_probe", FROZEN, "adapt")
+    start, end = digests_of(before), digests_of(after)
+    moved = {path for path in start if start[path] != end[path]}
+    assert moved == {"head/kernel", "head/bias", *flat(before.batch_stats)}
+    assert set(phase.adapting) == {path.rpartition("/")[0] for path in flat(before.batch_stats)}
+    assert check_phase_end(phase, start, end) == ()
+
+
+def test_the_check_of_adapting_norms_lets_their_statistics_move_and_nothing_else(trained):
+    phase, before, _ = trained("resnet", "linear_probe", FROZEN, "adapt")
+    start, norm = digests_of(before), "backbone/block0/conv1/norm"
+    assert (
+        check_phase_end(phase, start, changed(start, "head/kernel", "head/bias", f"{norm}/mean", f"{norm}/var")) == ()
+    )
+    for path in (f"{norm}/scale", f"{norm}/bias", "backbone/embedding/conv/kernel"):
+        with pytest.raises(FrozenChangedError) as caught:
+            check_phase_end(phase, start, changed(start, path, f"{norm}/mean"))
+        assert path in str(caught.value)
+        assert f"{norm}/mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["adapt", "frozen"])
+def test_a_group_may_train_beside_norms_that_do_not(trained, mode):
+    phase, before, after = trained("resnet", "last_blocks:1", "backbone", mode)
+    start, end = digests_of(before), digests_of(after)
+    moved = {path for path in start if start[path] != end[path]}
+    in_block = {path for path in start if path.startswith("backbone/block1/")}
+    norms, statistics = ({p for p in in_block if p.endswith(names)}
+                         for names in (("norm/scale", "norm/bias"), ("norm/mean", "norm/var")))  # fmt: skip
+    assert norms
+    assert statistics
+    expected = {"head/kernel", "head/bias", *(in_block - norms - statistics), *(statistics if mode == "adapt" else ())}
+    assert moved == expected
+    assert check_phase_end(phase, start, end) == ()

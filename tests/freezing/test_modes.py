@@ -10,8 +10,7 @@ import pytest
 from flax import traverse_util
 
 from tlj.freezing.modes import behave_as, dropout_is_on, norm_mode
-from tlj.freezing.partition import FROZEN, Group, make_phase
-from tlj.freezing.strategies import parse_strategy
+from tlj.freezing.phases import FROZEN, Group, make_phase
 from tlj.models.registry import build
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
@@ -23,13 +22,6 @@ RESNET = ResNetSpec(
     num_classes=3, image_size=8, stem="small", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16)
 )
 VIT = ViTSpec(num_classes=3, image_size=8, patch_size=4, width=16, depth=2, heads=2, dropout=0.5, stochastic_depth=0.5)
-
-
-def phase_of(spec, strategy: str, **group):
-    """The phase of a strategy; with keywords, the same labels and those settings for every group."""
-    layout = model_layout(spec)
-    (phase,) = parse_strategy(strategy).phases(layout)
-    return make_phase(phase.label_of, [Group(g.name, **group) for g in phase.groups], layout) if group else phase
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +63,7 @@ def changed_statistics(updated) -> set[str]:
     return {path for path in before if np.asarray(before[path]).tobytes() != np.asarray(after[path]).tobytes()}
 
 
-def test_a_probe_in_training_gives_the_logits_of_evaluation(images):
+def test_a_probe_in_training_gives_the_logits_of_evaluation(images, phase_of):
     evaluated, _ = apply(RESNET, images, train=False)
     probed, updated = apply(RESNET, images, phase=phase_of(RESNET, "linear_probe"))
     np.testing.assert_array_equal(probed, evaluated)
@@ -82,39 +74,46 @@ def test_a_probe_in_training_gives_the_logits_of_evaluation(images):
     assert len(changed_statistics(updated)) == len(jax.tree.leaves(variables_of(RESNET)["batch_stats"]))
 
 
-def test_full_training_is_training_as_the_model_was_written(images):
+def test_full_training_is_training_as_the_model_was_written(images, phase_of):
     plain, plain_statistics = apply(RESNET, images)
     full, full_statistics = apply(RESNET, images, phase=phase_of(RESNET, "full"))
     np.testing.assert_array_equal(full, plain)
     jax.tree.map(np.testing.assert_array_equal, full_statistics, plain_statistics)
 
 
-def test_statistics_move_in_the_trained_block_alone(images):
+def test_statistics_move_in_the_trained_block_alone(images, phase_of):
     _, updated = apply(RESNET, images, phase=phase_of(RESNET, "last_blocks:1"))
     everywhere = set(traverse_util.flatten_dict(variables_of(RESNET)["batch_stats"], sep="/"))
     assert changed_statistics(updated) == {path for path in everywhere if path.startswith("backbone/block1/")}
 
 
-def test_a_group_may_train_its_weights_on_frozen_statistics(images):
+def test_a_group_may_train_its_weights_on_frozen_statistics(images, phase_of):
     evaluated, _ = apply(RESNET, images, train=False)
-    logits, updated = apply(RESNET, images, phase=phase_of(RESNET, "full", norm_mode="frozen"))
+    logits, updated = apply(
+        RESNET, images, phase=phase_of(RESNET, "full", groups={"backbone": {"norm_mode": "frozen"}})
+    )
     np.testing.assert_array_equal(logits, evaluated)
     assert changed_statistics(updated) == set()
 
 
-def test_a_probe_has_no_dropout_and_no_stochastic_depth(images):
+def test_a_probe_has_no_dropout_and_no_stochastic_depth(images, phase_of):
     evaluated, _ = apply(VIT, images, train=False)
     probed, _ = apply(VIT, images, phase=phase_of(VIT, "linear_probe"))
     np.testing.assert_array_equal(probed, evaluated)
     assert np.abs(apply(VIT, images)[0] - evaluated).max() > 0.01
 
 
-def test_a_group_may_train_without_dropout(images):
+def test_a_group_may_train_without_dropout(images, phase_of):
     evaluated, _ = apply(VIT, images, train=False)
-    np.testing.assert_array_equal(apply(VIT, images, phase=phase_of(VIT, "full", dropout=False))[0], evaluated)
+    np.testing.assert_array_equal(
+        apply(VIT, images, phase=phase_of(VIT, "full", groups=dict.fromkeys(("backbone", "head"), {"dropout": False})))[
+            0
+        ],
+        evaluated,
+    )
 
 
-def test_dropout_is_on_in_the_trained_block_alone(images):
+def test_dropout_is_on_in_the_trained_block_alone(images, phase_of):
     found = {}
 
     def record(next_call, args, kwargs, context):
@@ -148,7 +147,33 @@ def test_modes_follow_the_groups_of_the_module_and_not_of_modules_with_a_like_na
     assert norm_mode(phase, "backbone/block1/mlp_norm") == "frozen"
 
 
-def test_the_context_ends_where_it_ends(images):
+def test_the_context_ends_where_it_ends(images, phase_of):
     with behave_as(phase_of(RESNET, "linear_probe")):
         pass
     assert changed_statistics(apply(RESNET, jnp.asarray(images))[1])
+
+
+def test_adapting_norms_normalise_with_the_batch_and_move_their_statistics(images, phase_of):
+    phase = phase_of(RESNET, "linear_probe", groups={FROZEN: {"norm_mode": "adapt"}})
+    logits, updated = apply(RESNET, images, phase=phase)
+    plain, plain_updated = apply(RESNET, images)
+    np.testing.assert_array_equal(logits, plain)
+    jax.tree.map(np.testing.assert_array_equal, updated, plain_updated)
+    assert {norm_mode(phase, module) for module in phase.adapting} == {"adapt"}
+    assert len(changed_statistics(updated)) == 2 * len(phase.adapting)
+
+
+def test_norms_adapt_in_the_group_that_says_so_alone(images, phase_of):
+    phase = phase_of(RESNET, "last_blocks:1", groups={"backbone": {"norm_mode": "adapt"}})
+    _, updated = apply(RESNET, images, phase=phase)
+    everywhere = set(traverse_util.flatten_dict(variables_of(RESNET)["batch_stats"], sep="/"))
+    assert changed_statistics(updated) == {path for path in everywhere if path.startswith("backbone/block1/")}
+    assert all(label == FROZEN for path, label in phase.labels if "norm/" in path)
+
+
+def test_dropout_is_on_where_an_adapter_trains(phase_of):
+    phase = phase_of(VIT, "lora:2")
+    assert not any(label != FROZEN for path, label in phase.labels if path.startswith("backbone/"))
+    assert dropout_is_on(phase, "backbone/block0/attention/Dropout_0")
+    assert not dropout_is_on(phase, "backbone/block0/mlp/Dropout_0")
+    assert not dropout_is_on(phase, "backbone/embedding/Dropout_0")

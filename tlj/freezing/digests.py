@@ -11,7 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from tlj.freezing.modes import norm_mode
-from tlj.freezing.partition import FROZEN, Phase
+from tlj.freezing.phases import FROZEN, Phase
 
 
 class FrozenChangedError(RuntimeError):

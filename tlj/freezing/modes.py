@@ -11,19 +11,26 @@ from typing import Any
 
 import flax.linen as nn
 
-from tlj.freezing.partition import FROZEN, Phase
+from tlj.freezing.phases import FROZEN, Phase
+from tlj.models.layers import SelfAttention
+from tlj.models.lora import ROOT
 
 
 def norm_mode(phase: Phase, module_path: str) -> str:
-    """Returns ``"train"`` if a parameter of the norm at ``module_path`` trains in a group of that mode, else frozen."""
+    """Returns the mode of the norm at ``module_path``: train where a parameter of it trains, else adapt or frozen."""
+    if module_path in phase.adapting:
+        return "adapt"
     labels = {label for path, label in phase.labels if path.startswith(f"{module_path}/")} - {FROZEN}
     return "train" if any(phase.group(label).norm_mode == "train" for label in labels) else "frozen"
 
 
 def dropout_is_on(phase: Phase, module_path: str) -> bool:
-    """Whether the module that holds this dropout has a trained parameter of a group with dropout."""
-    prefix = module_path.rpartition("/")[0]
-    labels = {label for path, label in phase.labels if path.startswith(f"{prefix}/" if prefix else "")} - {FROZEN}
+    """Whether the module that holds this dropout has a trained parameter, or adapter, of a group with dropout.
+
+    A dropout that no module holds stands before the head and is the head's.
+    """
+    prefix = f"{module_path.rpartition('/')[0] or 'head'}/"
+    labels = {label for path, label in phase.labels if path.removeprefix(f"{ROOT}/").startswith(prefix)} - {FROZEN}
     return any(phase.group(label).dropout for label in labels)
 
 
@@ -36,6 +43,9 @@ def behave_as(phase: Phase) -> contextlib.AbstractContextManager[None]:
             kwargs = {**kwargs, "use_running_average": True}
         if isinstance(context.module, nn.Dropout) and not dropout_is_on(phase, path):
             kwargs = {**kwargs, "deterministic": True}
+        if isinstance(context.module, SelfAttention) and not dropout_is_on(phase, f"{path}/dropout"):
+            # Without dropout on its weights, attention can take the fused kernel.
+            kwargs = {**kwargs, "train": False}
         return next_call(*args, **kwargs)
 
     return nn.intercept_methods(intercept)
