@@ -28,7 +28,7 @@ TINY = {
     "log": {"every": 8},
     "evaluate": {"every": 12},
     "experiments": {"workers": 2},
-    "optimizer": {"weight_decay": 0.1, "warmup_steps": 4},
+    "optimizer": {"weight_decay": 0.1, "warmup": "4 steps"},
 }
 
 

@@ -359,3 +359,44 @@ def test_a_run_configuration_is_the_comparisons_less_its_arrangement():
     assert not set(run) & set(ARRANGEMENT)
     assert (run["seed"], run["strategy"], run["steps"]) == (7, "linear_probe", config.steps)
     assert set(run) | set(ARRANGEMENT) == set(to_dict(config))
+
+
+# Settings of single groups.
+
+
+def test_groups_take_any_name_and_keep_their_types():
+    config = merge(default(), {"groups.depth3.dropout": "false", "groups": {"head": {"warmup": "1 epoch"}}})
+    assert to_dict(config)["groups"] == {"depth3": {"dropout": False}, "head": {"warmup": "1 epochs"}}
+    assert merge(default(), json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what", "nearest"),
+    [
+        ("groups.head.learning_rat", 1, "a group has no 'learning_rat'", "learning_rate_factor"),
+        ("groups.head.norm_mode", "freeze", "'freeze' is not one of frozen, adapt, train", "frozen"),
+        ("groups.head.learning_rate_factor", 0.0, "0.0 is not a number above 0", None),
+        ("groups.head.optimizer", "lambda", "'lambda' is not one of adamw, sgd, lamb, lion", "lamb"),
+        ("groups.head", 3, "a group of keys, not a value", None),
+        ("optimizer.warmup", "ten steps",
+         "'ten steps' is not a length such as '10 steps', '0.5 epochs' or '2000 examples'", None),
+        ("rules", "head", "'head' is not a list of (pattern, group) pairs, such as"
+         ' (("head/.*", "head"), (".*", "frozen"))', None),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_of_a_group_or_rule_is_one_clear_line(name, value, what, nearest):
+    error = refusal(merge, default(), {name: value})
+    assert (error.what, error.where, error.nearest) == (what, f"config.{name}", nearest)
+    assert error.do
+
+
+def test_rules_come_back_from_the_json_file():
+    config = merge(default(), {"rules": (("head/.*", "head"), (".*", "frozen"))})
+    again = merge(default(), json.loads(json.dumps(to_dict(config))))
+    assert again.rules == (("head/.*", "head"), (".*", "frozen"))
+    assert digest(again) == digest(config)
+
+
+def test_a_declared_difference_may_be_one_of_a_group():
+    config = merge(default(), {"declared": {"full": {"groups": {"head": {"learning_rate_factor": 2}}}}})
+    assert merge(config, config.declared.full).groups.head.learning_rate_factor == 2.0

@@ -1,10 +1,14 @@
+import dataclasses
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlj.config_keys import FREE, KEYS, parse_literal, spell
+from tlj.config_keys import FREE, GROUP_KEYS, KEYS, parse_literal, parse_warmup, spell
+from tlj.freezing.optimizer import DIRECTIONS
+from tlj.freezing.phases import Group
+from tlj.freezing.schedules import SCHEDULES
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -56,6 +60,15 @@ def test_true_is_not_a_number(name):
         ("optimizer.learning_rate", "1e-3", 1e-3),
         ("optimizer.learning_rate", "1", 1.0),
         ("steps", "1_000", 1000),
+        ("optimizer.warmup", "10", "10 steps"),
+        ("optimizer.warmup", " 0.5 epoch ", "0.5 epochs"),
+        ("optimizer.warmup", "1 epochs", "1 epochs"),
+        ("optimizer.warmup", "12345678 examples", "12345678 examples"),
+        ("optimizer.warmup", "0.123456789 epochs", "0.123456789 epochs"),
+        ("rules", '(("head/.*", "head"), (".*", "frozen"))', (("head/.*", "head"), (".*", "frozen"))),
+        ("rules", '[["head/.*", "head"]]', (("head/.*", "head"),)),
+        ("rules", "", ()),
+        ("lora.targets", "query,value,up", ("query", "value", "up")),
         ("workdir", "", ""),
     ],
 )
@@ -106,6 +119,23 @@ def test_text_is_read_as_the_command_line_means_it(name, text, value):
         ("label_budget", 0),
         ("label_budget", "half"),
         ("strategy", " "),
+        ("optimizer.warmup", "some"),
+        ("optimizer.warmup", "0.5 steps"),
+        ("optimizer.warmup", "1.5 examples"),
+        ("optimizer.warmup", "-1 steps"),
+        ("optimizer.warmup", "1e3 steps"),
+        ("optimizer.warmup", True),
+        ("optimizer.name", "rmsprop"),
+        ("optimizer.schedule", "triangular"),
+        ("rules", "ab,cd"),
+        ("rules", ("ab", "cd")),
+        ("rules", (("head/.*",),)),
+        ("rules", (("head/.*", ""),)),
+        ("rules", ((1, "head"),)),
+        ("plateau.patience", 0),
+        ("plateau.min_delta", -0.1),
+        ("lora.alpha", 0.0),
+        ("lora.targets", ()),
     ],
 )
 def test_values_out_of_range_are_refused(name, value):
@@ -137,3 +167,50 @@ def test_any_list_of_seeds_round_trips(seeds):
 def test_any_list_of_arms_round_trips(arms):
     assert KEYS["arms"].kind.convert(spell(arms)) == tuple(arms)
     assert KEYS["arms"].kind.convert(repr(tuple(arms))) == tuple(arms)
+
+
+@given(
+    st.integers(0, 10**12) | st.floats(0, 1e6).map(lambda x: round(x, 6)),
+    st.sampled_from(["steps", "epochs", "examples"]),
+)
+def test_any_warm_up_round_trips(number, unit):
+    if unit != "epochs":
+        number = int(number)
+    converted = KEYS["optimizer.warmup"].kind.convert(
+        f"{number:.6f} {unit}" if isinstance(number, float) else f"{number} {unit}"
+    )
+    assert parse_warmup(converted) == (number, unit)
+    assert KEYS["optimizer.warmup"].kind.convert(converted) == converted
+
+
+@given(st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1)), max_size=4))
+def test_any_rules_round_trip(rules):
+    convert = KEYS["rules"].kind.convert
+    assert convert(repr(tuple(rules))) == convert([list(rule) for rule in rules]) == tuple(rules)
+
+
+@pytest.mark.parametrize("name", GROUP_KEYS)
+@pytest.mark.parametrize("value", [None, {}, object(), [None], "nonsense"])
+def test_no_key_of_a_group_takes_a_value_of_another_type(name, value):
+    with pytest.raises((ValueError, TypeError)):
+        GROUP_KEYS[name].kind.convert(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate_factor", 0.0), ("learning_rate_factor", -1), ("schedule_steps", 0), ("dropout", 1),
+     ("norm_mode", "freeze"), ("decays", "biases")],
+)  # fmt: skip
+def test_values_of_a_group_out_of_range_are_refused(name, value):
+    with pytest.raises((ValueError, TypeError)):
+        GROUP_KEYS[name].kind.convert(value)
+
+
+def test_the_keys_of_a_group_are_the_fields_of_a_group():
+    fields = {field.name for field in dataclasses.fields(Group)} - {"name", "learning_rate", "warmup_steps"}
+    assert set(GROUP_KEYS) == fields | {"warmup"}
+
+
+def test_the_names_of_optimizers_and_schedules_are_those_there_are():
+    assert set(KEYS["optimizer.name"].kind.names) == set(DIRECTIONS)
+    assert set(KEYS["optimizer.schedule"].kind.names) == set(SCHEDULES)

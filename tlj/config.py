@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict, FieldReference
 
 from tlj.config_file import read_config_file
-from tlj.config_keys import FREE, KEYS, parse_literal, spell
+from tlj.config_keys import FREE, GROUP_KEYS, KEYS, parse_literal, spell
 from tlj.errors import InputError, nearest_name, unknown_name
 
 _NAMES = (*KEYS, *FREE)
+_SCHEMA = {**KEYS, **{f"groups.*.{name}": key for name, key in GROUP_KEYS.items()}}
 
 # Keys that say how the runs of a comparison are arranged and judged, and change nothing in one run.
 ARRANGEMENT = ("workdir", "seeds", "label_budgets", "arms", "twin", "declared", "pretrain", "margin", "experiments")
@@ -189,10 +190,11 @@ def _parse_overrides(overrides: Sequence[str], config: ConfigDict) -> dict[str, 
 def _schema_name(name: str) -> str:
     """Returns the key that fixes the kind: ``pretrain`` and ``declared.ARM`` hold overrides of the ordinary keys."""
     if name.startswith("pretrain."):
-        return name.split(".", 1)[1]
-    if name.startswith("declared.") and name.count(".") > 1:
-        return name.split(".", 2)[2]
-    return name
+        name = name.split(".", 1)[1]
+    elif name.startswith("declared.") and name.count(".") > 1:
+        name = name.split(".", 2)[2]
+    first, *rest = name.split(".")
+    return f"groups.*.{rest[1]}" if first == "groups" and len(rest) == 2 and rest[0] else name
 
 
 def _is_free(name: str) -> bool:
@@ -203,9 +205,9 @@ def _convert(name: str, value: object, prefix: str) -> object:
     where, schema_name = f"{prefix}.{name}", _schema_name(name)
     if _is_free(name):
         return _free_value(value, where)
-    if schema_name not in KEYS:
+    if schema_name not in _SCHEMA:
         raise _unknown_key(schema_name, where)
-    key = KEYS[schema_name]
+    key = _SCHEMA[schema_name]
     try:
         return key.kind.convert(value)
     except (ValueError, TypeError) as error:
@@ -227,8 +229,11 @@ def _free_value(value: object, where: str) -> object:
 
 
 def _unknown_key(name: str, where: str) -> InputError:
-    is_arm = name.startswith("declared.") and name.count(".") == 1
-    if is_arm or any(known == name or known.startswith(f"{name}.") for known in _NAMES):
+    if name.startswith("groups.*."):
+        last, do = name.rpartition(".")[2], f"use one of {', '.join(GROUP_KEYS)}"
+        return InputError(f"a group has no {last!r}", where=where, nearest=nearest_name(last, GROUP_KEYS), do=do)
+    is_named = name.startswith(("declared.", "groups.")) and name.count(".") == 1
+    if is_named or any(known == name or known.startswith(f"{name}.") for known in _NAMES):
         return InputError("a group of keys, not a value", where=where, do=f"set one of its keys, {where}.KEY")
     group, _, last = name.rpartition(".")
     start = f"{group}." if any(known.startswith(f"{group}.") for known in _NAMES) else ""

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import math
 import operator
+import re
 from collections.abc import Callable
 
 
@@ -126,13 +127,56 @@ def _list_of(kind: Kind) -> Kind:
     return Kind(f"a list, neither empty nor with repeats, of {kind.expected}", convert)
 
 
+def _yes_no(value: object) -> bool:
+    if isinstance(value, str):
+        value = parse_literal(value)
+    if not isinstance(value, bool):
+        raise ValueError(value)
+    return value
+
+
+def parse_warmup(value: object) -> tuple[float, str]:
+    """Returns the number and the unit of a warm-up such as ``10 steps``, ``0.5 epochs`` or ``2000 examples``.
+
+    A bare number is of steps; steps and examples are whole.
+
+    Raises:
+      ValueError: for anything else.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(step|epoch|example)?s?\s*", str(value))
+    if isinstance(value, bool) or not match or (match[2] != "epoch" and float(match[1]) % 1):
+        raise ValueError(value)
+    return float(match[1]), f"{match[2] or 'step'}s"
+
+
+def _warmup(value: object) -> str:
+    number, unit = parse_warmup(value)
+    return f"{int(number) if number.is_integer() else number} {unit}"
+
+
+def _rules(value: object) -> tuple[tuple[str, str], ...]:
+    """Returns (pattern, group) pairs, from themselves or from the Python literal that spells them."""
+    items = _items(value) if isinstance(value, str) else value
+    if not all(isinstance(item, (list, tuple)) for item in (items, *items)):
+        raise TypeError(value)
+    pairs = tuple(tuple(pair) for pair in items)
+    if not all(len(pair) == 2 and all(isinstance(item, str) and item for item in pair) for pair in pairs):
+        raise ValueError(value)
+    return pairs
+
+
+_WARMUP = Kind("a length such as '10 steps', '0.5 epochs' or '2000 examples'", _warmup)
+_RULES = Kind('a list of (pattern, group) pairs, such as (("head/.*", "head"), (".*", "frozen"))', _rules)
 _FRACTION = _number("a number between 0 and 1, ends excluded", lambda x: 0 < x < 1)
 _SHARE = _number("a number from 0 to below 1", lambda x: 0 <= x < 1)
+_YES_NO = Kind("true or false", _yes_no)
 _POSITIVE = _number("a number above 0", lambda x: x > 0)
 _NOT_NEGATIVE = _number("a number of at least 0", lambda x: x >= 0)
 _ANY_TEXT = _text("text", may_be_empty=True)
 _BUDGET = _or_all(_whole(1))
 _ARM = _text("text such as full or full@mean_var")
+_OPTIMIZER = _one_of("adamw", "sgd", "lamb", "lion")
+_SCHEDULE = _one_of("constant", "linear", "cosine", "slanted_triangular", "rsqrt")
 
 KEYS: dict[str, Key] = {
     "workdir": Key("", _ANY_TEXT, "folder of the run files"),
@@ -140,7 +184,8 @@ KEYS: dict[str, Key] = {
     "seeds": Key((0, 1, 2, 3, 4), _list_of(_whole(0)), "seeds of a comparison; a pair shares its seed"),
     "label_budget": Key("all", _BUDGET, "labelled examples of one run, validation labels counted"),
     "label_budgets": Key(("all",), _list_of(_BUDGET), "label budgets of a comparison"),
-    "strategy": Key("full", _text("text such as full or last_blocks:1"), "what one run trains"),
+    "strategy": Key("full", _text("text such as full or last_blocks:1"), "what one run trains; the README lists them"),
+    "rules": Key((), _RULES, "what the strategy 'rules' trains: (pattern, group or frozen) pairs, first match wins"),
     "init": Key("", _ANY_TEXT, "where one run starts: pretrained, scratch, mean_var; empty is the strategy's own"),
     "arms": Key(("scratch", "full"), _list_of(_ARM), "arms of a comparison, each strategy or strategy@init"),
     "twin": Key("scratch", _ARM, "the arm that every other arm pairs with"),
@@ -148,7 +193,7 @@ KEYS: dict[str, Key] = {
     "global_batch_size": Key(32, _whole(1), "examples per step, over all devices"),
     "dtype": Key("float32", _one_of("float32", "bfloat16"), "type of the computation; parameters are float32"),
     "margin": Key(0.005, _FRACTION, "smallest difference in accuracy that matters; 0.005 is half a point"),
-    "model.family": Key("vit", _text("the name of a model family"), "architecture: vit or resnet"),
+    "model.family": Key("vit", _text("the name of a model family"), "architecture: vit, resnet or bert"),
     "model.source": Key(
         "",
         _ANY_TEXT,
@@ -160,13 +205,19 @@ KEYS: dict[str, Key] = {
     "data.split_seed": Key(0, _whole(0), "seed of the test split, the same for every seed and arm"),
     "data.on_error": Key("raise", _one_of("raise"), "what to do with an example that cannot be read: stop"),
     "data.augment.shift": Key(0, _whole(0), "largest random shift, in pixels"),
-    "optimizer.name": Key("adamw", _one_of("adamw", "sgd"), "update rule; sgd has Nesterov momentum 0.9"),
+    "optimizer.name": Key("adamw", _OPTIMIZER, "update rule; sgd has Nesterov momentum 0.9"),
     "optimizer.learning_rate": Key(1e-3, _POSITIVE, "peak learning rate"),
-    "optimizer.weight_decay": Key(0.05, _NOT_NEGATIVE, "decoupled weight decay"),
+    "optimizer.weight_decay": Key(0.05, _NOT_NEGATIVE, "decoupled weight decay, of kernels"),
     "optimizer.clip_norm": Key(1.0, _NOT_NEGATIVE, "global norm that gradients are clipped to; 0 clips nothing"),
-    "optimizer.schedule": Key("cosine", _one_of("constant", "linear", "cosine"), "shape after the warm-up"),
-    "optimizer.warmup_steps": Key(10, _whole(0), "steps of linear warm-up"),
+    "optimizer.schedule": Key("cosine", _SCHEDULE, "shape after the warm-up; slanted_triangular has a rise of its own"),
+    "optimizer.warmup": Key("10 steps", _WARMUP, "linear warm-up, in steps, epochs or examples"),
     "optimizer.label_smoothing": Key(0.0, _SHARE, "label smoothing of the training loss"),
+    "plateau.patience": Key(3, _whole(1), "validations without a lower loss that end a phase that waits for a plateau"),
+    "plateau.min_delta": Key(0.0, _NOT_NEGATIVE, "by how much the validation loss must be lower to count"),
+    "lora.alpha": Key(16.0, _POSITIVE, "the update of lora:r is alpha / r times the product of its adapters"),
+    "lora.targets": Key(
+        ("query", "value"), _list_of(_text("the name of a dense layer")), "dense layers that get adapters"
+    ),
     "evaluate.every": Key(0, _whole(0), "steps between validations; 0 is only at the end"),
     "evaluate.batch_size": Key(128, _whole(1), "examples per evaluation step"),
     "checkpoint.every": Key(0, _whole(0), "steps between checkpoints; 0 is only at the end"),
@@ -177,8 +228,23 @@ KEYS: dict[str, Key] = {
     "experiments.workers": Key(1, _whole(1), "runs trained at once in this process"),
 }
 
+# Keys of one group, under `groups.NAME`; what is not set is as the strategy and the optimizer have it.
+_OPEN = "that of the strategy or the optimizer"
+GROUP_KEYS: dict[str, Key] = {
+    "learning_rate_factor": Key(_OPEN, _POSITIVE, "factor on the learning rate"),
+    "weight_decay": Key(_OPEN, _NOT_NEGATIVE, "decoupled weight decay"),
+    "decays": Key(_OPEN, _one_of("kernels", "all"), "what decays"),
+    "optimizer": Key(_OPEN, _OPTIMIZER, "update rule"),
+    "schedule": Key(_OPEN, _SCHEDULE, "shape after the warm-up"),
+    "schedule_steps": Key(_OPEN, _whole(1), "length of the schedule"),
+    "warmup": Key(_OPEN, _WARMUP, "linear warm-up, in steps, epochs or examples"),
+    "norm_mode": Key(_OPEN, _one_of("frozen", "adapt", "train"), "what norms do: adapt moves statistics, not weights"),
+    "dropout": Key(_OPEN, _YES_NO, "whether dropout and stochastic depth are on"),
+}
+
 FREE: dict[str, str] = {
     "model.settings": "sizes of the model, checked by its family",
+    "groups": f"settings of single groups, {{group: {{{', '.join(GROUP_KEYS)}}}}}; `tlj plan` lists the groups",
     "pretrain": "overrides that make the run of the source, trained once into WORKDIR/source; empty is no source run",
     "declared": "declared differences of an arm from its twin: {arm: overrides}",
 }

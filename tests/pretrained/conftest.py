@@ -26,7 +26,7 @@ def tiny_config(family: str, **values) -> dict:
     config.data.test_fraction = 0.9
     config.steps = 3
     config.global_batch_size = 8
-    config.optimizer.warmup_steps = 0
+    config.optimizer.warmup = "0 steps"
     config.evaluate.batch_size = 64
     return run_config(config, **{"strategy": "scratch", "init": "scratch", "label_budget": 40, **values})
 

@@ -65,3 +65,29 @@ def test_what_stands_between_two_windows_is_in_neither(now):
     now[0] += 2.0
     assert clock.end(20) == pytest.approx(0.1)
     assert time.perf_counter() == now[0]
+
+
+def test_step_times_are_told_apart_by_phase(now):
+    clock = Clock()
+    now[0] += 2.0
+    clock.end(20)
+    now[0] += 50.0
+    clock.begin_phase(1)
+    now[0] += 8.0
+    clock.end(20)
+    assert [clock.step_s(index) for index in (0, 1, 2)] == [pytest.approx(0.1), pytest.approx(0.4), None]
+    assert clock.step_s() == pytest.approx(0.25)
+    assert clock.train_s == pytest.approx(10.0)
+
+
+def test_a_window_does_not_reach_over_the_end_of_its_phase(now):
+    clock = Clock()
+    now[0] += 9.0
+    clock.end(19)
+    clock.begin_phase(1)
+    now[0] += 1.0
+    clock.end(10)
+    assert clock.step_s() is None
+    now[0] += 1.0
+    clock.end(10)
+    assert (clock.step_s(0), clock.step_s(1)) == (None, pytest.approx(0.1))

@@ -1,8 +1,10 @@
+import jax
 import numpy as np
 import pytest
 
+from tlj.freezing.phases import FROZEN
 from tlj.pretrained.initialise import initial_variables
-from tlj.training.compiled import abstract_state, initial_state, step_program
+from tlj.training.compiled import abstract_state, initial_state, run_keys, step_program, thawed_state
 from tlj.training.programs import Programs, count_compilations
 
 
@@ -20,8 +22,13 @@ def programs(tiny_run):
         {"seed": 7},
         {"label_budget": 100},
         {"steps": 999},
-        {"optimizer": {"learning_rate": 0.5, "weight_decay": 0.0, "warmup_steps": 1}},
+        {"optimizer": {"learning_rate": 0.5, "weight_decay": 0.0, "warmup": "1 step"}},
         {"strategy": "full", "init": "scratch"},
+        {
+            "groups": {
+                "head": {"learning_rate_factor": 9.0, "weight_decay": 0.0, "warmup": "1 epoch", "schedule_steps": 5}
+            }
+        },
         {"evaluate": {"every": 1}, "log": {"every": 1}, "checkpoint": {"every": 1}},
     ],
 )
@@ -39,6 +46,8 @@ def test_a_step_is_not_compiled_again_for(tiny_run, programs, changes):
         {"strategy": "linear_probe", "init": "scratch"},
         {"global_batch_size": 32},
         {"optimizer": {"schedule": "linear"}},
+        {"groups": {"head": {"optimizer": "lion"}}},
+        {"groups": {"head": {"decays": "all"}}},
         {"optimizer": {"label_smoothing": 0.1}},
         {"data": {"augment": {"shift": 0}}},
         {"dtype": "bfloat16"},
@@ -60,8 +69,6 @@ def test_the_state_is_created_on_its_shardings_and_leaves_what_it_was_made_from(
     assert state.params["head"]["kernel"].sharding == abstract_state(setup, phase).params["head"]["kernel"].sharding
     program, _ = step_program(setup, phase, programs)
     batch = setup.source.batch(np.arange(16))
-    from tlj.training.compiled import run_keys
-
     moved, _ = program.call(state, batch, run_keys(0))
     assert state.params["head"]["kernel"].is_deleted()
     np.testing.assert_array_equal(variables["params"]["head"]["kernel"], before)
@@ -75,10 +82,26 @@ def test_bfloat16_compute_keeps_float32_parameters_and_near_losses(tiny_run):
         phase, programs = setup.phases[0], Programs()
         variables, _ = initial_variables("scratch", setup.spec, None, 0)
         state = initial_state(setup, phase, variables, programs)
-        from tlj.training.compiled import run_keys
-
         program, _ = step_program(setup, phase, programs)
         state, metrics = program.call(state, setup.source.batch(np.arange(16)), run_keys(0))
         losses[dtype] = float(metrics["loss"])
         assert {leaf.dtype for leaf in state.params["head"].values()} == {np.dtype("float32")}
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.03)
+
+
+def test_a_thaw_copies_no_parameter_and_is_on_the_shardings_of_the_next_phase(tiny_run):
+    setup, programs = tiny_run(strategy="lp_ft:5", init="scratch"), Programs()
+    old, new = setup.phases
+    variables, _ = initial_variables("scratch", setup.spec, None, 0)
+    state = initial_state(setup, old, variables, programs)
+    state, _ = step_program(setup, old, programs)[0].call(state, setup.source.batch(np.arange(16)), run_keys(0))
+    thawed = thawed_state(setup, old, new, state, programs)
+    for ours, wanted in zip(jax.tree.leaves(thawed), jax.tree.leaves(abstract_state(setup, new)), strict=True):
+        assert (ours.shape, ours.dtype, ours.sharding) == (wanted.shape, wanted.dtype, wanted.sharding)
+    for ours, theirs in zip(jax.tree.leaves(thawed.params), jax.tree.leaves(state.params), strict=True):
+        assert ours is theirs
+    moved, _ = step_program(setup, new, programs)[0].call(thawed, setup.source.batch(np.arange(16)), run_keys(0))
+    assert int(moved.step) == 2
+    assert old.label_of["backbone/block0/mlp/up/kernel"] == FROZEN
+    up = [tree["backbone"]["block0"]["mlp"]["up"]["kernel"] for tree in (moved.params, variables["params"])]
+    assert not np.array_equal(*up)

@@ -5,25 +5,12 @@ import numpy as np
 import pytest
 
 from tlj.errors import InputError
-from tlj.freezing.digests import FrozenChangedError
+from tlj.freezing.digests import FrozenChangedError, leaf_digests
 from tlj.pretrained.runs import checkpoint_steps, read_variables
 from tlj.training import loop
 from tlj.training.loop import StoppedError, Surroundings, train_run
 from tlj.training.programs import Programs
 from tlj.training.run_files import read_metrics
-from tlj.training.setup import set_up
-
-RESNET = {
-    "family": "resnet",
-    "source": "",
-    "settings": {
-        "stem": "small",
-        "stem_width": 8,
-        "block": "basic",
-        "stage_depths": (1, 1),
-        "stage_widths": (8, 16),
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +70,7 @@ def test_a_run_killed_after_its_test_does_not_open_it_again(tiny_run, programs, 
 
 
 def test_a_run_that_diverges_ends_with_null_losses(tiny_run, tmp_path):
-    optimizer = {"name": "sgd", "learning_rate": 1e30, "clip_norm": 0.0, "warmup_steps": 0}
+    optimizer = {"name": "sgd", "learning_rate": 1e30, "clip_norm": 0.0, "warmup": "0 steps"}
     summary = train_run(tiny_run(steps=4, optimizer=optimizer), tmp_path, "hash", Surroundings())
     assert json.loads((tmp_path / "summary.json").read_text())["metrics"]["test_loss"] is None
     assert summary["metrics"]["test_accuracy"] is not None
@@ -132,8 +119,7 @@ def test_a_run_in_which_something_else_changes_a_frozen_leaf_fails(tiny_run, pro
 
 @pytest.mark.parametrize("strategy", ["linear_probe", "last_blocks:1"])
 def test_frozen_parameters_and_statistics_of_a_resnet_are_bit_identical_after_a_run(tiny_run, tmp_path, strategy):
-    config = tiny_run(strategy=strategy, init="scratch", steps=30).config
-    setup = set_up({**config, "model": RESNET}, tmp_path)
+    setup = tiny_run("resnet", strategy=strategy, init="scratch", steps=30)
     summary = train_run(setup, tmp_path / "run", "hash", Surroundings())
     assert summary["frozen_unchanged"]
     assert summary["never_moved"] == []
@@ -162,3 +148,88 @@ def test_the_manifest_says_what_the_run_was_made_of(tiny_run, programs, tmp_path
     )
     assert set(manifest["phases"][0]["labels"].values()) == {"backbone", "head"}
     assert manifest["versions"]["jax"] == jax.__version__
+
+
+def variables_at(run, step=None):
+    return leaf_digests(read_variables(run, step)[0])
+
+
+def test_what_is_frozen_at_first_is_bit_identical_until_it_thaws_and_then_moves(tiny_run, programs, tmp_path):
+    setup = tiny_run(strategy="lp_ft:5", init="scratch", steps=12, checkpoint={"every": 1, "keep": 12})
+    summary = train_run(setup, tmp_path, "hash", Surroundings(programs))
+    backbone = [path for path in variables_at(tmp_path) if path.startswith("params/backbone/")]
+    at = {step: variables_at(tmp_path, step) for step in (1, 5, 6, 12)}
+    assert all(at[1][path] == at[5][path] for path in backbone)
+    assert all(at[5][path] != at[6][path] for path in backbone)
+    assert [(phase["start"], phase["steps"]) for phase in summary["phases"]] == [(0, 5), (5, 7)]
+    assert summary["phases"][0]["trained"] == 16 * 5 + 5
+    assert summary["phases"][1]["trained"] == summary["parameters"]["total"] == summary["parameters"]["trained"]
+    assert summary["phases"][0]["flops_per_step"] < 0.5 * summary["phases"][1]["flops_per_step"]
+    rows = [row for row in read_metrics(tmp_path / "metrics.jsonl") if "loss" in row]
+    assert [row["phase"] for row in rows] == [0] * 5 + [1] * 7
+    assert [set(row["learning_rate"]) for row in rows] == [{"head"}] * 5 + [{"backbone", "head"}] * 7
+
+
+@pytest.mark.parametrize("strategy", ["lp_ft:10", "freeze_out:0.7"])
+@pytest.mark.parametrize("stopped", [9, 10, 13])
+def test_a_run_of_several_phases_stopped_anywhere_goes_on_to_the_same_end(
+    tiny_run, programs, tmp_path, strategy, stopped
+):
+    # Checkpoints fall before, on and after the start of a phase of either strategy.
+    setup = tiny_run(strategy=strategy, init="scratch", checkpoint={"every": 5}, log={"every": 4})
+    whole = train_run(setup, tmp_path / "whole", "hash", Surroundings(programs))
+    assert len(whole["phases"]) > 1
+    with pytest.raises(StoppedError):
+        train_run(setup, tmp_path / "cut", "hash", stop_after(stopped, programs))
+    resumed = train_run(setup, tmp_path / "cut", "hash", Surroundings(programs))
+    assert lasting(resumed) == lasting(whole)
+    assert variables_at(tmp_path / "cut") == variables_at(tmp_path / "whole")
+
+
+def test_a_phase_that_waits_for_a_plateau_starts_after_it_and_after_the_same_steps_once_resumed(
+    tiny_run, programs, tmp_path
+):
+    # No loss is lower by a thousand, so that the first validation is the lowest and the second and third are waited.
+    changes = dict(strategy="lp_ft", init="scratch", evaluate={"every": 3}, checkpoint={"every": 3})
+    setup = tiny_run(**changes, plateau={"patience": 2, "min_delta": 1000.0})
+    whole = train_run(setup, tmp_path / "whole", "hash", Surroundings(programs))
+    assert [(phase["start"], phase["steps"]) for phase in whole["phases"]] == [(0, 9), (9, 15)]
+    with pytest.raises(StoppedError):
+        train_run(setup, tmp_path / "cut", "hash", stop_after(7, programs))
+    assert lasting(train_run(setup, tmp_path / "cut", "hash", Surroundings(programs))) == lasting(whole)
+
+
+def test_a_plateau_that_never_comes_leaves_the_run_in_its_first_phase(tiny_run, programs, tmp_path):
+    setup = tiny_run(strategy="lp_ft", init="scratch", evaluate={"every": 3}, plateau={"patience": 99})
+    summary = train_run(setup, tmp_path, "hash", Surroundings(programs))
+    assert [(phase["start"], phase["steps"]) for phase in summary["phases"]] == [(0, 24)]
+    assert summary["parameters"]["trained"] == 16 * 5 + 5
+    assert summary["frozen_unchanged"]
+
+
+def test_a_frozen_leaf_that_changes_in_an_early_phase_fails_the_run_when_that_phase_ends(
+    tiny_run, programs, tmp_path, monkeypatch
+):
+    setup = tiny_run(strategy="lp_ft:4", init="scratch", steps=8)
+    train_phase = loop._train_phase
+
+    def tampering(run, state, record, log):
+        assert record.index == 0, "the next phase was begun"
+        state = train_phase(run, state, record, log)
+        kernel = state.params["backbone"]["block0"]["mlp"]["up"]["kernel"]
+        state.params["backbone"]["block0"]["mlp"]["up"]["kernel"] = kernel.at[0, 0].add(1e-6)
+        return state
+
+    monkeypatch.setattr(loop, "_train_phase", tampering)
+    with pytest.raises(FrozenChangedError, match="backbone/block0/mlp/up/kernel"):
+        train_run(setup, tmp_path, "hash", Surroundings(programs))
+
+
+def test_a_run_with_adapting_norms_moves_statistics_and_no_weight(tiny_run, tmp_path):
+    groups = {"frozen": {"norm_mode": "adapt"}}
+    setup = tiny_run("resnet", strategy="linear_probe", init="scratch", groups=groups, steps=6,
+                     checkpoint={"every": 1, "keep": 6})  # fmt: skip
+    assert train_run(setup, tmp_path, "hash", Surroundings())["frozen_unchanged"]
+    first, last = variables_at(tmp_path, 1), variables_at(tmp_path, 6)
+    moved = {path for path in first if first[path] != last[path]}
+    assert moved == {"params/head/kernel", "params/head/bias", *(p for p in first if p.startswith("batch_stats/"))}

@@ -48,3 +48,23 @@ def test_counting_ends_with_its_context():
 def test_flops_are_those_of_the_matrix_product():
     program, _ = Programs().get("double", doubled, SQUARE)
     assert program.flops == pytest.approx(2 * 8**3, rel=0.2)
+
+
+def test_peak_memory_is_arguments_and_outputs_and_what_is_in_between():
+    def outer(x):
+        return jnp.outer(x, x).sum(), jnp.sin(x)
+
+    shape = jax.ShapeDtypeStruct((1024,), jnp.float32)
+    program, _ = Programs().get("outer", lambda: jax.jit(outer), shape)
+    # At least the argument and both outputs.
+    assert program.peak_bytes >= 4 * (1024 + 1 + 1024)
+
+
+def test_memory_that_is_given_away_is_counted_once():
+    def grow(x):
+        return x + 1.0
+
+    shape = jax.ShapeDtypeStruct((1024, 1024), jnp.float32)
+    kept, _ = Programs().get("kept", lambda: jax.jit(grow), shape)
+    given, _ = Programs().get("given", lambda: jax.jit(grow, donate_argnums=0), shape)
+    assert kept.peak_bytes - given.peak_bytes == pytest.approx(4 * 1024**2, abs=1024)

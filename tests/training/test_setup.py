@@ -3,7 +3,9 @@ import re
 import pytest
 
 from tlj.errors import InputError
-from tlj.training.setup import set_up
+from tlj.freezing.phases import Plateau
+from tlj.models.lora import Adapters
+from tlj.training.setup import model_layout, set_up
 
 
 def test_the_test_split_and_the_budget_share_no_example(tiny_run):
@@ -41,13 +43,99 @@ def test_arm_and_twin_have_one_model_and_preprocessing(comparison, tiny_run):
         ({"model": {"family": "vit", "source": "source", "settings": {"width": 32}}}, "the config describes"),
         ({"model": {"family": "resnet", "source": "source", "settings": {}}}, "resnet has no setting"),
         ({"strategy": "full"}, "needs a model source"),
-        ({"strategy": "scratch:3"}, "takes 0 whole number(s)"),
+        ({"strategy": "scratch:3"}, "scratch takes nothing"),
         ({"label_budget": 10**6}, "the pool has 538"),
         ({"parallel": {"mode": "pmap", "fsdp": 1}}, "unknown mode 'pmap'"),
         ({"parallel": {"mode": "jit", "fsdp": 7}}, "fsdp 7 does not divide"),
         ({"init": "mean_vra"}, "did you mean 'mean_var'?"),
+        ({"strategy": "gradual:9", "init": "scratch"}, "gradual:9 reaches the embedding after 27 steps"),
+        ({"strategy": "blocks:1-0", "init": "scratch"}, "did you mean 'blocks:0-1'?"),
+        ({"strategy": "copy_train:1", "init": "scratch"}, "cannot start from init 'scratch'"),
+        ({"strategy": "full+l2_sp", "init": "scratch"}, "use init pretrained or mean_var"),
+        ({"strategy": "lora:99", "init": "scratch"}, "did you mean 'lora:16'?"),
+        ({"strategy": "lora:2", "init": "scratch", "lora": {"alpha": 1.0, "targets": ["quer"]}},
+         "did you mean 'query'?"),
+        ({"groups": {"haed": {"dropout": False}}},
+         "config.groups.haed: this strategy has no group 'haed'; did you mean 'head'?"),
+        ({"groups": {"frozen": {"weight_decay": 0.1}}}, "config.groups.frozen: weight_decay of what is frozen"),
+        ({"strategy": "rules", "init": "scratch"}, "config.rules: strategy 'rules' without rules"),
+        ({"strategy": "rules", "init": "scratch", "rules": [["haed/.*", "head"], [".*", "frozen"]]},
+         "config.rules: 'haed/.*' matches no parameter"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_done_is_said_before_anything_is_compiled(comparison, tiny_run, changes, message):
     with pytest.raises(InputError, match=re.escape(message)):
         set_up({**tiny_run().config, **changes}, comparison[0])
+
+
+def test_a_plateau_needs_validation_during_training(tiny_run):
+    with pytest.raises(InputError, match="nothing is validated during training") as caught:
+        tiny_run(strategy="lp_ft", init="scratch", evaluate={"every": 0})
+    assert caught.value.where == "config.evaluate.every"
+    phases = tiny_run(strategy="lp_ft", init="scratch", plateau={"patience": 5, "min_delta": 0.01}).phases
+    assert phases[1].start == Plateau(patience=5, min_delta=0.01)
+
+
+@pytest.mark.parametrize(("strategy", "what"), [("lora:2", "lora adapts dense layers, and the backbone of this model")])
+def test_a_resnet_has_no_dense_layers_to_adapt(tiny_run, strategy, what):
+    with pytest.raises(InputError, match=what):
+        tiny_run("resnet", strategy=strategy, init="scratch")
+
+
+def test_groups_take_the_configs_optimizer_and_what_it_says_of_them(tiny_run):
+    setup = tiny_run(
+        optimizer={"name": "lamb", "learning_rate": 0.4, "weight_decay": 0.2, "schedule": "rsqrt", "warmup": "3 steps"},
+        groups={"head": {"optimizer": "sgd", "learning_rate_factor": 0.5, "decays": "all", "warmup": "0 steps"}},
+    )
+    backbone, head = setup.phases[0].groups
+    assert (backbone.optimizer, backbone.learning_rate, backbone.weight_decay) == ("lamb", 0.4, 0.2)
+    assert (backbone.schedule, backbone.schedule_steps, backbone.warmup_steps) == ("rsqrt", 24, 3)
+    assert (head.optimizer, head.learning_rate, head.decays, head.warmup_steps) == ("sgd", 0.2, "all", 0)
+    assert (head.weight_decay, head.schedule) == (0.2, "rsqrt")
+
+
+@pytest.mark.parametrize(
+    # 40 labels, a fifth of them for validation: 32 train, in batches of 16.
+    ("warmup", "steps"), [("1 epoch", 2), ("2.5 epochs", 5), ("0.6 epochs", 2), ("33 examples", 3), ("7 steps", 7)],
+)  # fmt: skip
+def test_a_warm_up_in_epochs_counts_the_examples_that_train(tiny_run, warmup, steps):
+    setup = tiny_run(optimizer={"warmup": warmup}, groups={"head": {"warmup": "1 epoch"}})
+    assert len(setup.split.train) == 32
+    assert {group.name: group.warmup_steps for group in setup.phases[0].groups} == {"backbone": steps, "head": 2}
+
+
+def test_l2_sp_takes_the_place_of_weight_decay_and_pulls_what_was_loaded(comparison, tiny_run):
+    config = {**tiny_run().config, "model": {"family": "vit", "source": "source", "settings": {}}}
+    full = set_up({**config, "strategy": "full+l2_sp:0.3:0.02"}, comparison[0])
+    assert {group.weight_decay for group in full.phases[0].groups} == {0.0}
+    assert (full.settings.l2_sp.alpha, full.settings.l2_sp.beta) == (0.3, 0.02)
+    assert set(full.settings.l2_sp.loaded) == {p for p in full.phases[0].label_of if p.startswith("backbone/")}
+    copied = set_up({**config, "strategy": "copy_train:1+l2_sp"}, comparison[0])
+    assert copied.copied == 1
+    assert set(copied.settings.l2_sp.loaded) == {p for p, label in copied.phases[0].labels if label == "copied"}
+    assert set_up({**config, "strategy": "full"}, comparison[0]).settings.l2_sp is None
+
+
+def test_adapters_are_those_of_the_strategy_and_of_the_config(tiny_run):
+    setup = tiny_run(strategy="lora:2", init="scratch", lora={"alpha": 4.0, "targets": ("value", "up")})
+    assert setup.settings.adapters == Adapters(2, 4.0, ("value", "up"))
+    trained = set(setup.phases[0].trained)
+    assert trained - {"head/kernel", "head/bias"} == {
+        f"lora/backbone/block{i}/{layer}/{leaf}"
+        for i in (0, 1)
+        for layer in ("attention/value", "mlp/up")
+        for leaf in "ab"
+    }
+    assert tiny_run().settings.adapters is None
+
+
+def test_a_setup_says_what_it_is_a_control_for(tiny_run):
+    assert tiny_run().control == ""
+    assert tiny_run(strategy="linear_probe", init="scratch").control == "random features"
+
+
+def test_the_layout_knows_the_modules_with_running_statistics(tiny_run):
+    assert model_layout(tiny_run().spec).statistics == ()
+    statistics = model_layout(tiny_run("resnet").spec).statistics
+    assert "backbone/embedding/norm" in statistics
+    assert {f"{module}/scale" for module in statistics} <= model_layout(tiny_run("resnet").spec).norms

@@ -1,9 +1,12 @@
+import dataclasses
+
 import jax
 import numpy as np
 import optax
 import pytest
 
 from tlj.data.images import normalise
+from tlj.freezing.regulariser import L2SP, penalty
 from tlj.pretrained.initialise import initial_variables
 from tlj.training.compiled import initial_state, run_keys, step_program
 from tlj.training.programs import Programs
@@ -25,10 +28,7 @@ def plain(tiny_run):
 
 
 def one_step(setup, state, batch):
-    smoothing = setup.config["optimizer"]["label_smoothing"]
-    step = make_train_step(
-        setup.module, setup.phases[0], setup.optimizer, setup.preprocessing, setup.augmentation, smoothing
-    )
+    step = make_train_step(setup.module, setup.phases[0], setup.settings, setup.preprocessing, setup.augmentation)
     return jax.jit(step)(state, batch, run_keys(0))
 
 
@@ -55,7 +55,7 @@ def test_the_gradient_norm_is_that_of_the_trained_leaves_alone(plain):
 
 
 def test_the_first_step_is_that_of_adamw_at_the_warm_up_rate(plain):
-    setup, state, batch = plain(optimizer={"clip_norm": 0.0, "weight_decay": 0.0, "warmup_steps": 4})
+    setup, state, batch = plain(optimizer={"clip_norm": 0.0, "weight_decay": 0.0, "warmup": "4 steps"})
     gradients = jax.grad(lambda params: loss_by_hand(setup, params, batch))(state.params)
     moved, metrics = one_step(setup, state, batch)
     rate = 1e-3 / 4
@@ -103,3 +103,67 @@ def test_a_probe_costs_a_third_of_full_training(tiny_run):
         setup = tiny_run(strategy=strategy, init="scratch")
         flops[strategy] = step_program(setup, setup.phases[0], Programs())[0].flops
     assert flops["linear_probe"] / flops["full"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_l2_sp_pulls_in_the_update_and_stands_beside_the_loss(plain):
+    optimizer = {"name": "sgd", "clip_norm": 0.0, "weight_decay": 0.0, "schedule": "constant", "warmup": "0 steps"}
+    setup, _, batch = plain(strategy="last_blocks:1", init="scratch", optimizer=optimizer)
+    (phase,) = setup.phases
+    l2_sp = L2SP(alpha=30.0, beta=2.0, loaded=tuple(p for p in phase.label_of if p.startswith("backbone/")))
+    setup = dataclasses.replace(setup, settings=dataclasses.replace(setup.settings, l2_sp=l2_sp))
+    variables, _ = initial_variables("scratch", setup.spec, None, 0)
+    state = initial_state(setup, phase, variables, Programs())
+    params = jax.tree.map(lambda leaf: leaf + 0.01, state.params)
+    moved, metrics = one_step(setup, state.replace(params=params), batch)
+
+    gradients = jax.grad(lambda params: loss_by_hand(setup, params, batch))(params)
+    before, after = params["backbone"]["block1"]["mlp"]["up"], moved.params["backbone"]["block1"]["mlp"]["up"]
+    pull = 30.0 * (before["kernel"] - state.params["backbone"]["block1"]["mlp"]["up"]["kernel"])
+    expected = -1e-3 * 1.9 * (gradients["backbone"]["block1"]["mlp"]["up"]["kernel"] + pull)
+    np.testing.assert_allclose(after["kernel"] - before["kernel"], expected, rtol=1e-3, atol=1e-7)
+    expected = -1e-3 * 1.9 * (gradients["head"]["kernel"] + 2.0 * params["head"]["kernel"])
+    np.testing.assert_allclose(
+        moved.params["head"]["kernel"] - params["head"]["kernel"], expected, rtol=1e-3, atol=1e-7
+    )
+    assert float(metrics["loss"]) == pytest.approx(float(loss_by_hand(setup, params, batch)), rel=1e-5)
+    trained = {"backbone": {"block1": params["backbone"]["block1"], "norm": params["backbone"]["norm"]}}
+    start = {"backbone": {name: state.origin["backbone"][name] for name in ("block1", "norm")}}
+    whole = penalty(l2_sp, trained, start) + 1.0 * sum(float((leaf**2).sum()) for leaf in params["head"].values())
+    assert float(metrics["l2_sp"]) == pytest.approx(float(whole), rel=1e-4)
+    assert moved.params["backbone"]["block0"]["mlp"]["up"]["kernel"] is not None
+    np.testing.assert_array_equal(
+        moved.params["backbone"]["block0"]["mlp"]["up"]["kernel"], params["backbone"]["block0"]["mlp"]["up"]["kernel"]
+    )
+
+
+def test_a_step_without_a_penalty_names_none(plain):
+    setup, state, batch = plain()
+    assert one_step(setup, state, batch)[1].keys() == {"loss", "accuracy", "gradient_norm", "learning_rate"}
+
+
+def test_each_group_steps_at_its_own_rate_and_reports_it(plain):
+    optimizer = {"name": "sgd", "clip_norm": 0.0, "weight_decay": 0.0, "schedule": "constant", "warmup": "0 steps"}
+    groups = {"head": {"learning_rate_factor": 5.0}}
+    setup, state, batch = plain(optimizer=optimizer, groups=groups)
+    gradients = jax.grad(lambda params: loss_by_hand(setup, params, batch))(state.params)
+    moved, metrics = one_step(setup, state, batch)
+    assert {name: float(rate) for name, rate in metrics["learning_rate"].items()} == pytest.approx(
+        {"backbone": 1e-3, "head": 5e-3}
+    )
+    for rate, path in ((1e-3, ("backbone", "block0", "mlp", "up", "kernel")), (5e-3, ("head", "kernel"))):
+        before, after, gradient = state.params, moved.params, gradients
+        for name in path:
+            before, after, gradient = before[name], after[name], gradient[name]
+        np.testing.assert_allclose(after - before, -rate * 1.9 * gradient, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["frozen", "adapt"])
+def test_a_probe_moves_the_statistics_of_a_resnet_where_its_norms_adapt(tiny_run, mode):
+    setup = tiny_run("resnet", strategy="linear_probe", init="scratch", groups={"frozen": {"norm_mode": mode}})
+    variables, _ = initial_variables("scratch", setup.spec, None, 0)
+    state = initial_state(setup, setup.phases[0], variables, Programs())
+    moved, _ = one_step(setup, state, setup.source.batch(np.arange(16)))
+    same = jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), moved.batch_stats, state.batch_stats)
+    assert set(jax.tree.leaves(same)) == {mode == "frozen"}
+    still = jax.tree.map(np.array_equal, moved.params["backbone"], state.params["backbone"])
+    assert all(jax.tree.leaves(still))

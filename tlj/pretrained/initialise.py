@@ -10,13 +10,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 from jaxtyping import Array, Key
 
 from tlj.errors import InputError, unknown_name
-from tlj.models.registry import Spec, build
+from tlj.models.registry import Spec, build, family_of
 from tlj.pretrained.load_report import LoadedLeaf, LoadReport, array_hash
 from tlj.pretrained.runs import PretrainedSource
 from tlj.streams import key
@@ -38,9 +37,9 @@ def scratch_variables(
     Returns:
       ``{"params": ..., "batch_stats": ...}``; the statistics are empty for a family without.
     """
-    images = jnp.zeros((1, *spec.input_shape), jnp.float32)
-    variables = module.init(backbone_key, images)
-    params = {**variables["params"], "head": module.init(head_key, images)["params"]["head"]}
+    inputs = spec.example(1)
+    variables = module.init(backbone_key, inputs)
+    params = {**variables["params"], "head": module.init(head_key, inputs)["params"]["head"]}
     return {"params": params, "batch_stats": variables.get("batch_stats", {})}
 
 
@@ -72,7 +71,7 @@ def mean_var_params(
 
 
 def pretrained_variables(
-    scratch: Mapping[str, Any], source: PretrainedSource, *, keep_head: bool = False
+    scratch: Mapping[str, Any], source: PretrainedSource, *, keep_head: bool = False, copied: int | None = None
 ) -> tuple[dict[str, Any], LoadReport]:
     """Puts a source's parameters and statistics into a model.
 
@@ -80,6 +79,7 @@ def pretrained_variables(
       scratch: the model's freshly initialised variables; the head stays as it is here.
       source: what to load.
       keep_head: whether the head is loaded too.
+      copied: number of blocks to load, with the embedding; the others stay as they are in ``scratch``. None loads all.
 
     Returns:
       Variables and the report, which accounts for every leaf of the model.
@@ -89,7 +89,10 @@ def pretrained_variables(
     """
     wanted = traverse_util.flatten_dict(dict(scratch), sep="/")
     found = traverse_util.flatten_dict(source.variables, sep="/")
-    reset = {path for path in wanted if path.startswith("params/head/") and not keep_head}
+    deepest = source.spec.depth if copied is None else copied
+    depths = {path: family_of(source.spec).depth_of(path.partition("/")[2], source.spec.depth) for path in wanted}
+    is_head = {path for path in wanted if path.startswith("params/head/")}
+    reset = {path for path in wanted if (not keep_head if path in is_head else depths[path] > deepest)}
     problems = [f"missing {path}" for path in sorted(set(wanted) - set(found) - reset)]
     problems += [f"extra {path}" for path in sorted(set(found) - set(wanted))]
     for path in sorted(set(wanted) & set(found) - reset):
@@ -126,7 +129,13 @@ _mean_var_program = jax.jit(mean_var_params)
 
 
 def initial_variables(
-    init: str, spec: Spec, source: PretrainedSource | None, seed: int, *, keep_head: bool = False
+    init: str,
+    spec: Spec,
+    source: PretrainedSource | None,
+    seed: int,
+    *,
+    keep_head: bool = False,
+    copied: int | None = None,
 ) -> tuple[dict[str, Any], LoadReport]:
     """Returns the variables that an arm starts from, and what became of every leaf.
 
@@ -139,6 +148,7 @@ def initial_variables(
       source: where pretrained values come from; may be None for scratch.
       seed: of the run.
       keep_head: with ``"pretrained"``, load the source's head too.
+      copied: number of blocks that come from the source, the others being initialised anew; None takes all.
 
     Raises:
       InputError: where an init needs a source and there is none, or the source does not fit.
@@ -154,11 +164,12 @@ def initial_variables(
         raise InputError(
             f"init {init!r} needs a source", where="config.model.source", do="name one, or use init 'scratch'"
         )
-    loaded, report = pretrained_variables(scratch, source, keep_head=keep_head and init == "pretrained")
+    loaded, report = pretrained_variables(scratch, source, keep_head=keep_head and init == "pretrained", copied=copied)
     if init == "pretrained":
         return loaded, report
-    backbone = {"backbone": source.variables["params"]["backbone"]}
-    params = _mean_var_program(scratch["params"], moments(backbone), backbone_key)
+    came = {leaf.path.removeprefix("params/") for leaf in report.leaves if leaf.status == "loaded"}
+    known = {path: pair for path, pair in moments(source.variables["params"]).items() if path in came}
+    params = _mean_var_program(scratch["params"], known, backbone_key)
 
     def redrawn(leaf: LoadedLeaf) -> LoadedLeaf:
         if leaf.status == "loaded" and leaf.path.startswith("params/"):

@@ -6,14 +6,15 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from tlj.data.images import Preprocessing
+from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError
 from tlj.models.registry import Spec, build
 from tlj.pretrained.initialise import initial_variables
@@ -29,23 +30,25 @@ class Model:
       module: the Linen module.
       variables: ``params`` and ``batch_stats``.
       spec: its sizes.
-      preprocessing: what its images must have gone through (``tlj.data.images.normalise``).
+      preprocessing: what its images must have gone through (``tlj.data.images.normalise``), or what its text must be.
       report: what became of every leaf when it was loaded.
     """
 
     module: nn.Module
     variables: dict[str, Any]
     spec: Spec
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | TextPreprocessing
     report: LoadReport
 
     @functools.cached_property
     def _apply(self) -> Callable[..., Array]:
         return jax.jit(self.module.apply)
 
-    def __call__(self, images: Float[Array, "batch height width 3"]) -> Float[Array, "batch classes"]:
-        """Returns the logits of normalised images, in evaluation mode."""
-        return self._apply(self.variables, images)
+    def __call__(
+        self, inputs: Float[Array, "batch height width 3"] | Mapping[str, Int[Array, "batch length"]]
+    ) -> Float[Array, "batch classes"]:
+        """Returns the logits of normalised images, or of a dict of token ids (``tlj.models.bert``), evaluating."""
+        return self._apply(self.variables, dict(inputs) if isinstance(inputs, Mapping) else inputs)
 
 
 def load(

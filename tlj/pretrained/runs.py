@@ -14,7 +14,9 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from tlj.data.images import Preprocessing
+from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError, nearest_name
+from tlj.models.lora import Adapters, merge_adapters
 from tlj.models.registry import Spec, family_of, make_spec
 
 # Orbax numbers its operations per process: two saves at once in two threads wait for each other's signals until a
@@ -28,18 +30,18 @@ class PretrainedSource:
 
     Attributes:
       spec: its sizes, with the classes it was trained on.
-      preprocessing: what it expects of its images.
+      preprocessing: what it expects of its inputs.
       variables: ``params`` and ``batch_stats`` (empty for a family without) as nested NumPy arrays.
       step: the step the parameters are of.
     """
 
     spec: Spec
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | TextPreprocessing
     variables: dict[str, Any]
     step: int
 
 
-def describe_model(spec: Spec, preprocessing: Preprocessing) -> dict[str, Any]:
+def describe_model(spec: Spec, preprocessing: Preprocessing | TextPreprocessing) -> dict[str, Any]:
     """Returns what a run's manifest says of its model: enough to build it and to feed it."""
     described = {"spec": dataclasses.asdict(spec), "preprocessing": dataclasses.asdict(preprocessing)}
     return {"family": family_of(spec).name, **json.loads(json.dumps(described))}
@@ -105,7 +107,7 @@ def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str
 
 
 def read_run(run: pathlib.Path, step: int | None = None) -> PretrainedSource:
-    """Reads a run of tlj: its model's spec, its preprocessing and its parameters.
+    """Reads a run of tlj: its model's spec, its preprocessing and its parameters, adapters merged into them.
 
     Args:
       run: a run directory.
@@ -124,5 +126,8 @@ def read_run(run: pathlib.Path, step: int | None = None) -> PretrainedSource:
             do="give a whole run directory",
         ) from error
     variables, step = read_variables(run, step)
-    preprocessing = {name: tuple(v) if isinstance(v, list) else v for name, v in model["preprocessing"].items()}
-    return PretrainedSource(make_spec(model["family"], model["spec"]), Preprocessing(**preprocessing), variables, step)
+    if adapters := model.get("adapters"):
+        variables["params"] = merge_adapters(variables["params"], Adapters(**adapters))
+    spec = make_spec(model["family"], model["spec"])
+    described = {name: tuple(v) if isinstance(v, list) else v for name, v in model["preprocessing"].items()}
+    return PretrainedSource(spec, family_of(spec).preprocessing(**described), variables, step)

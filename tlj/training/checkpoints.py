@@ -1,15 +1,18 @@
-"""Orbax, wrapped: state, phase and digests in one checkpoint, latest N kept, and no restore into another phase."""
+"""Orbax, wrapped: state and phase in one checkpoint, latest N kept, and no restore into another phase's tree."""
 
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
 from tlj.errors import InputError
+from tlj.freezing.phases import Phase
 from tlj.pretrained.runs import ORBAX_LOCK
+from tlj.training.phase_record import PhaseRecord
 from tlj.training.state import TrainState
 
 
@@ -28,11 +31,12 @@ class Checkpoints:
     Args:
       directory: of the checkpoints; made where it is missing.
       keep: how many of the latest are kept.
-      identity: what must agree between a checkpoint and the run that restores it, by name, for example the phase.
+      config_hash: of the run's config; a checkpoint of another config is refused.
+      phases: of the run; a checkpoint of another phase is refused.
     """
 
-    def __init__(self, directory: pathlib.Path, keep: int, identity: dict[str, Any]):
-        self._identity = identity
+    def __init__(self, directory: pathlib.Path, keep: int, config_hash: str, phases: Sequence[Phase]):
+        self._config_hash, self._phases = config_hash, phases
         with ORBAX_LOCK:
             self._checkpointer = ocp.training.Checkpointer(
                 directory.absolute(),
@@ -49,12 +53,17 @@ class Checkpoints:
         with ORBAX_LOCK:
             self._checkpointer.close()
 
-    def save(self, state: TrainState, start_digests: dict[str, str]) -> None:
+    def _identity(self, index: int) -> dict[str, str]:
+        """What must agree between a checkpoint in a phase and the run that restores it."""
+        phase = self._phases[index].digest if index < len(self._phases) else "none"
+        return {"config": self._config_hash, "phase": phase}
+
+    def save(self, state: TrainState, record: PhaseRecord) -> None:
         """Writes a checkpoint of the state's step and waits until it is whole on disk.
 
         Args:
           state: to be written, merged tree and all.
-          start_digests: digests taken when the phase started, so that a restart can still check its end.
+          record: of the phase the run is in, so that a restart goes on in it and can still check its end.
         """
         with ORBAX_LOCK:
             self._checkpointer.save(
@@ -62,14 +71,17 @@ class Checkpoints:
                 vars_of(state),
                 force=True,
                 overwrite=True,
-                custom_metadata={"identity": self._identity, "start_digests": start_digests},
+                custom_metadata={"identity": self._identity(record.index), "record": record.to_json()},
             )
 
-    def restore_latest(self, abstract_state: TrainState) -> tuple[TrainState, dict[str, str]] | None:
-        """Restores the latest checkpoint onto the shardings of ``abstract_state``.
+    def restore_latest(self, abstract_state: Callable[[Phase], TrainState]) -> tuple[TrainState, PhaseRecord] | None:
+        """Restores the latest checkpoint.
+
+        Args:
+          abstract_state: from a phase to the shapes and shardings of its state.
 
         Returns:
-          The state and the digests of its phase's start, or None where there is no checkpoint.
+          The state and the record of its phase, or None where there is no checkpoint.
 
         Raises:
           InputError: where the checkpoint is of another model, phase or config.
@@ -79,15 +91,16 @@ class Checkpoints:
             if latest is None:
                 return None
             found = self._checkpointer.metadata(latest.step).custom_metadata
-            for name, wanted in self._identity.items():
+            record = PhaseRecord.from_json(found["record"])
+            for name, wanted in self._identity(record.index).items():
                 if found["identity"].get(name) != wanted:
                     raise InputError(
                         f"the checkpoint of step {latest.step} has another {name}",
                         where=str(self._checkpointer.directory),
                         do="use another workdir, or the config that wrote it",
                     )
-            restored = self._checkpointer.load(latest.step, vars_of(abstract_state))
-            return abstract_state.replace(**restored), found["start_digests"]
+            shapes = abstract_state(self._phases[record.index])
+            return shapes.replace(**self._checkpointer.load(latest.step, vars_of(shapes))), record
 
 
 def vars_of(state: TrainState) -> dict[str, Any]:

@@ -15,15 +15,19 @@ class Clock:
     """Measures windows of steps, and what interrupts them.
 
     A pause (an evaluation, a checkpoint) is charged to its name and taken out of the window it falls in. A wait for
-    input is charged to its name and left in: the device may have been busy meanwhile.
+    input is charged to its name and left in: the device may have been busy meanwhile. Windows are kept by phase, whose
+    steps differ, and none spans two.
     """
 
     def __init__(self) -> None:
         self.charged: collections.Counter[str] = collections.Counter()
         self.train_s = 0.0
-        self._windows: list[float] = []
-        self._steps, self._seconds = 0, 0.0
-        self._paused = 0.0
+        self._windows: dict[int, list[float]] = collections.defaultdict(list)
+        self.begin_phase(0)
+
+    def begin_phase(self, index: int) -> None:
+        """Begins the first window of a phase now; a window of the phase before that is not long enough is dropped."""
+        self._phase, self._steps, self._seconds = index, 0, 0.0
         self.begin()
 
     def begin(self) -> None:
@@ -39,7 +43,7 @@ class Clock:
         self.train_s += seconds
         self._steps, self._seconds = self._steps + steps, self._seconds + seconds
         if self._steps >= SHORTEST_WINDOW:
-            self._windows.append(self._seconds / self._steps)
+            self._windows[self._phase].append(self._seconds / self._steps)
             self._steps, self._seconds = 0, 0.0
         self.begin()
         return seconds / steps
@@ -64,6 +68,7 @@ class Clock:
         finally:
             self.charged[name] += time.perf_counter() - begin
 
-    def step_s(self) -> float | None:
-        """Returns the median seconds per step over the windows, or None where there were too few steps for one."""
-        return statistics.median(self._windows) if self._windows else None
+    def step_s(self, phase: int | None = None) -> float | None:
+        """Returns the median seconds per step over the windows of a phase, or of all; None where there is none."""
+        windows = [s for index, listed in self._windows.items() if phase in (None, index) for s in listed]
+        return statistics.median(windows) if windows else None

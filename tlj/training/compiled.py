@@ -10,33 +10,22 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from tlj.freezing.optimizer import OptimizerSettings, build_optimizer, hyperparameters
-from tlj.freezing.partition import Phase
+from tlj.freezing.optimizer import hyperparameters
+from tlj.freezing.phases import Phase
 from tlj.models.registry import Spec
 from tlj.streams import key
 from tlj.training.checkpoints import abstract
 from tlj.training.parallel import batch_sharding, replicated, state_shardings
 from tlj.training.programs import Program, Programs
 from tlj.training.setup import Setup, variable_shapes
-from tlj.training.state import TrainState, create_state
+from tlj.training.state import TrainState, create_state, thaw_state
 from tlj.training.step import make_evaluate_step, make_train_step
+from tlj.training.step_settings import StepSettings
 
 
 def run_keys(seed: int) -> dict[str, jax.Array]:
     """Returns the keys that a step takes: those of the ``augment`` and ``dropout`` streams."""
     return {name: key(seed, name) for name in ("augment", "dropout")}
-
-
-def group_numbers(setup: Setup, phase: Phase) -> dict[str, dict[str, np.float32]]:
-    """Returns the hyperparameters of a phase's groups, from the config."""
-    optimizer = setup.config["optimizer"]
-    return hyperparameters(
-        phase,
-        learning_rate=optimizer["learning_rate"],
-        weight_decay=optimizer["weight_decay"],
-        steps=setup.config["steps"],
-        warmup_steps=optimizer["warmup_steps"],
-    )
 
 
 def _shape_key(setup: Setup) -> tuple[Any, ...]:
@@ -46,21 +35,19 @@ def _shape_key(setup: Setup) -> tuple[Any, ...]:
 
 
 def _phase_key(setup: Setup, phase: Phase) -> tuple[Any, ...]:
-    return (*_shape_key(setup), phase.digest, setup.optimizer)
+    return (*_shape_key(setup), phase.structure, setup.settings)
 
 
 @functools.lru_cache(maxsize=32)
-def _abstract_state(spec: Spec, phase: Phase, settings: OptimizerSettings, mesh: Mesh) -> TrainState:
-    variables = variable_shapes(spec)
-    optimizer = build_optimizer(variables["params"], phase, settings)
-    numbers = hyperparameters(phase, learning_rate=0.0, weight_decay=0.0, steps=0, warmup_steps=0)
-    shapes = jax.eval_shape(lambda v, n: create_state(v, phase, optimizer, n), variables, numbers)
+def _abstract_state(spec: Spec, phase: Phase, settings: StepSettings, mesh: Mesh) -> TrainState:
+    variables, numbers = variable_shapes(spec, settings.adapters), hyperparameters(phase)
+    shapes = jax.eval_shape(lambda v, n: create_state(v, phase, settings, n), variables, numbers)
     return abstract(shapes, state_shardings(mesh, shapes))
 
 
 def abstract_state(setup: Setup, phase: Phase) -> TrainState:
     """Returns the shapes and shardings of a phase's state; nothing is computed."""
-    return _abstract_state(setup.spec, phase, setup.optimizer, setup.mesh)
+    return _abstract_state(setup.spec, phase, setup.settings, setup.mesh)
 
 
 def abstract_batch(setup: Setup, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -73,34 +60,44 @@ def abstract_batch(setup: Setup, batch_size: int) -> dict[str, jax.ShapeDtypeStr
     }
 
 
+def _leaf_shardings(setup: Setup, phase: Phase) -> TrainState:
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract_state(setup, phase))
+
+
 def initial_state(setup: Setup, phase: Phase, variables: Mapping[str, Any], programs: Programs) -> TrainState:
     """Creates the state at step 0 on its shardings; the given variables stay whole (donation takes the copy)."""
-    state = abstract_state(setup, phase)
-    optimizer = build_optimizer(state.params, phase, setup.optimizer)
 
     def make() -> jax.stages.Wrapped:
         def initialise_state(variables: Mapping[str, Any], numbers: Mapping[str, Any]) -> TrainState:
-            return create_state(variables, phase, optimizer, numbers)
+            return create_state(variables, phase, setup.settings, numbers)
 
-        return jax.jit(initialise_state, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, state))
+        return jax.jit(initialise_state, out_shardings=_leaf_shardings(setup, phase))
 
-    numbers = group_numbers(setup, phase)
+    numbers = hyperparameters(phase)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (dict(variables), numbers))
     program, _ = programs.get(("state", *_phase_key(setup, phase)), make, *shapes)
     return program.call(dict(variables), numbers)
 
 
+def thawed_state(setup: Setup, old: Phase, phase: Phase, state: TrainState, programs: Programs) -> TrainState:
+    """Turns the state at the end of a phase into that at the start of the next (``thaw_state``)."""
+
+    def make() -> jax.stages.Wrapped:
+        def fresh_state(params: Mapping[str, Any], numbers: Mapping[str, Any]) -> TrainState:
+            fresh = create_state({"params": params, "batch_stats": {}}, phase, setup.settings, numbers)
+            # The parameters stay where they are: what is not returned is not copied.
+            return fresh.replace(params={})
+
+        return jax.jit(fresh_state, out_shardings=_leaf_shardings(setup, phase).replace(params={}, batch_stats={}))
+
+    numbers, params = hyperparameters(phase), abstract_state(setup, old).params
+    program, _ = programs.get(("thaw", *_phase_key(setup, phase)), make, params, numbers)
+    return thaw_state(state, program.call(state.params, numbers), old, phase)
+
+
 def _jitted_step(setup: Setup, phase: Phase) -> jax.stages.Wrapped:
-    step = make_train_step(
-        setup.module,
-        phase,
-        setup.optimizer,
-        setup.preprocessing,
-        setup.augmentation,
-        setup.config["optimizer"]["label_smoothing"],
-    )
-    everywhere = replicated(setup.mesh)
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(setup, phase))
+    step = make_train_step(setup.module, phase, setup.settings, setup.preprocessing, setup.augmentation)
+    everywhere, shardings = replicated(setup.mesh), _leaf_shardings(setup, phase)
     return jax.jit(
         step,
         in_shardings=(shardings, batch_sharding(setup.mesh), everywhere),
@@ -126,18 +123,17 @@ def step_program(setup: Setup, phase: Phase, programs: Programs) -> tuple[Progra
     """
     shapes = _step_shapes(setup, phase)
     batch = tuple((name, leaf.shape) for name, leaf in shapes[1].items())
-    smoothing = setup.config["optimizer"]["label_smoothing"]
-    program_key = ("step", *_phase_key(setup, phase), setup.augmentation, smoothing, batch)
+    program_key = ("step", *_phase_key(setup, phase), setup.augmentation, batch)
     return programs.get(program_key, lambda: _jitted_step(setup, phase), *shapes)
 
 
 def evaluate_program(setup: Setup, programs: Programs) -> Program:
-    """Returns the compiled evaluation of a model; it is the same for every phase and arm."""
+    """Returns the compiled evaluation of a model, the same for every phase and for every arm without adapters."""
     state = abstract_state(setup, setup.phases[0])
     batch = abstract_batch(setup, setup.config["evaluate"]["batch_size"])
 
     def make() -> jax.stages.Wrapped:
-        evaluate = make_evaluate_step(setup.module, setup.preprocessing)
+        evaluate = make_evaluate_step(setup.module, setup.preprocessing, setup.settings.adapters)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, (state.params, state.batch_stats))
         return jax.jit(
             evaluate,
@@ -145,6 +141,6 @@ def evaluate_program(setup: Setup, programs: Programs) -> Program:
             out_shardings=replicated(setup.mesh),
         )
 
-    program_key = ("evaluate", *_shape_key(setup), setup.config["evaluate"]["batch_size"])
+    program_key = ("evaluate", *_shape_key(setup), setup.settings.adapters, setup.config["evaluate"]["batch_size"])
     program, _ = programs.get(program_key, make, state.params, state.batch_stats, batch)
     return program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,21 +11,126 @@ from typing import Any
 import jax
 import numpy as np
 from flax import traverse_util
+from orbax.checkpoint import v1 as ocp
 
 from tlj.errors import InputError
-from tlj.freezing.partition import FROZEN
-from tlj.models.registry import FAMILIES, make_spec
-from tlj.pretrained.initialise import initial_variables
+from tlj.freezing.digests import leaf_digests
+from tlj.freezing.modes import norm_mode
+from tlj.freezing.phases import FROZEN, Group, Layout, Phase
+from tlj.freezing.strategies import parse_strategy
+from tlj.models.lora import Adapters
+from tlj.models.registry import make_spec
 from tlj.pretrained.load_report import array_hash
-from tlj.pretrained.runs import PretrainedSource, read_run, read_variables
+from tlj.pretrained.runs import ORBAX_LOCK, PretrainedSource, read_run, read_variables
+from tlj.training.initial import run_variables
+from tlj.training.phase_record import PhaseRecord
+from tlj.training.setup import model_layout
+
+Arrays = Mapping[str, np.ndarray]
 
 
-def _source_of(run: pathlib.Path, config: Mapping[str, Any]) -> PretrainedSource | None:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Run:
+    """A run as its files tell it.
+
+    Attributes:
+      directory: of the run.
+      config: resolved.
+      manifest: of the run.
+      step: of the latest checkpoint.
+      params: by path.
+      statistics: by path.
+      record: of the phase that the checkpoint is in.
+      layout: of the model, its adapters included.
+      phases: up to that of the checkpoint; of their groups only names and norm modes are told.
+    """
+
+    directory: pathlib.Path
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    step: int
+    params: Arrays
+    statistics: Arrays
+    record: PhaseRecord
+    layout: Layout
+    phases: tuple[Phase, ...]
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that the checkpoint is in."""
+        return self.phases[-1]
+
+    @property
+    def adapters(self) -> Adapters | None:
+        """The settings of the run's adapters."""
+        adapters = self.manifest["model"].get("adapters")
+        return Adapters(**adapters) if adapters else None
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"cannot be read ({error})", where=str(path), do="give a whole run directory") from error
+
+
+def _open(run: pathlib.Path) -> _Run:
+    if not (run / "manifest.json").is_file():
+        raise InputError("no run of tlj here (there is no manifest.json)", where=str(run), do="give a run directory")
+    manifest, config = _read(run / "manifest.json"), _read(run / "config.json")
+    variables, step = read_variables(run)
+    record = _record(run, step)
+    adapters = manifest["model"].get("adapters")
+    spec = make_spec(manifest["model"]["family"], manifest["model"]["spec"])
+    layout = model_layout(spec, Adapters(**adapters) if adapters else None)
+    return _Run(
+        directory=run,
+        config=config,
+        manifest=manifest,
+        step=step,
+        params=traverse_util.flatten_dict(variables["params"], sep="/"),
+        statistics=traverse_util.flatten_dict(variables["batch_stats"], sep="/"),
+        record=record,
+        layout=layout,
+        phases=_phases(manifest)[: record.index + 1],
+    )
+
+
+def _record(run: pathlib.Path, step: int) -> PhaseRecord:
+    """What the checkpoint itself says of its phase: a plateau is nowhere else to be found."""
+    with ORBAX_LOCK:
+        metadata = ocp.metadata((run / "checkpoints" / str(step)).absolute()).custom_metadata or {}
+    if "record" not in metadata:
+        raise InputError(
+            f"the checkpoint of step {step} does not say what phase it is in",
+            where=str(run),
+            do="train the run again: it was made by another version of tlj",
+        )
+    return PhaseRecord.from_json(metadata["record"])
+
+
+def _phases(manifest: Mapping[str, Any]) -> tuple[Phase, ...]:
+    """The run's phases, as far as the manifest has them: what trains in which group, and which norms adapt."""
+    return tuple(
+        Phase(
+            labels=tuple(sorted(told["labels"].items())),
+            groups=tuple(
+                Group(group["name"], norm_mode=group["norm_mode"])
+                for group in told["groups"]
+                if group["name"] != FROZEN
+            ),
+            adapting=tuple(told.get("adapting", ())),
+        )
+        for told in manifest["phases"]
+    )
+
+
+def _source_of(run: _Run) -> PretrainedSource | None:
     """The run's model source: its path is relative to the comparison that holds the run, or to where one stands."""
-    model = config["model"]
-    if not model["source"]:
+    source = run.config["model"]["source"]
+    if not source:
         return None
-    places = [parent / model["source"] for parent in (*run.absolute().parents, pathlib.Path.cwd())]
+    places = [parent / source for parent in (*run.directory.absolute().parents, pathlib.Path.cwd())]
     return next((read_run(place) for place in places if (place / "manifest.json").is_file()), None)
 
 
@@ -35,92 +141,113 @@ def _is_loaded_from(source: PretrainedSource, load_report: Sequence[Mapping[str,
     return all(leaf["source"] in found and array_hash(found[leaf["source"]]) == leaf["hash"] for leaf in loaded)
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", where=str(path), do="give a whole run directory") from error
-
-
-def _initial_params(run: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
-    """What the run started from, made again from its config; None where its source is gone."""
-    config = _read(run / "config.json")
-    source = _source_of(run, config)
+def _initial(run: _Run) -> tuple[Arrays, Arrays] | None:
+    """The parameters and statistics that the run started from, made again; None where its source is gone."""
+    manifest, source = run.manifest, _source_of(run)
     if manifest["init"] != "scratch" and (source is None or not _is_loaded_from(source, manifest["load_report"])):
         return None
-    spec = make_spec(manifest["model"]["family"], manifest["model"]["spec"])
-    variables, _ = initial_variables(manifest["init"], spec, source, config["seed"])
-    return traverse_util.flatten_dict(jax.device_get(variables["params"]), sep="/")
+    variables, _ = run_variables(
+        manifest["init"],
+        make_spec(manifest["model"]["family"], manifest["model"]["spec"]),
+        source,
+        run.config["seed"],
+        copied=parse_strategy(run.config["strategy"]).copied,
+        adapters=run.adapters,
+    )
+    variables = jax.device_get(variables)
+    return tuple(traverse_util.flatten_dict(variables[name], sep="/") for name in ("params", "batch_stats"))
 
 
-def inspect_run(run: pathlib.Path) -> dict[str, Any]:
-    """Reads a run's latest checkpoint and compares it with what the run started from.
+def inspect_run(directory: pathlib.Path) -> dict[str, Any]:
+    """Reads a run's latest checkpoint and compares it with what the run, and its phase, started from.
 
     Args:
-      run: a run directory.
+      directory: of the run.
 
     Returns:
-      ``step``, ``phase``, ``leaves`` (path, shape, dtype, group), ``largest_frozen_change`` (the largest absolute one
-      of a frozen parameter) and ``moved_by_depth`` (rows of depth, distance from the init and that distance relative
-      to the init's norm). The last two are None where the run's model source is gone or another.
+      ``step`` and ``phase`` of the checkpoint; ``phase_starts``; ``leaves`` (path, shape, dtype, group) and
+      ``statistics`` (path, shape, dtype, norm mode, distance from the init); ``frozen_since_phase_start_unchanged`` and
+      ``changed_since_phase_start`` (paths frozen in this phase whose bytes are not those of its start);
+      ``never_trained`` (number of parameters that no phase so far has trained) and ``largest_frozen_change`` (the
+      largest absolute one among them); and ``moved_by_depth`` (``moved_by_depth``). Distances, the largest change and
+      the last are None where the run's model source is gone or another.
 
     Raises:
       InputError: where there is no run, or it has no checkpoint.
     """
-    path = run / "manifest.json"
-    if not path.is_file():
-        raise InputError("no run of tlj here (there is no manifest.json)", where=str(run), do="give a run directory")
-    manifest = _read(path)
-    variables, step = read_variables(run)
-    params = traverse_util.flatten_dict(variables["params"], sep="/")
-    started = [index for index, phase in enumerate(manifest["phases"]) if phase["start"] < max(step, 1)]
-    labels = manifest["phases"][started[-1]]["labels"]
-    initial = _initial_params(run, manifest)
-    report = {
-        "step": step,
-        "phase": started[-1],
+    run = _open(directory)
+    initial, phase = _initial(run), run.phase
+    never = set.intersection(*(set(run.params) - set(one.trained) for one in run.phases))
+    changed = _changed_since_phase_start(run)
+    return {
+        "step": run.step,
+        "phase": run.record.index,
+        "phase_starts": run.record.starts,
         "leaves": [
-            {"path": path, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "group": labels[path]}
-            for path, leaf in sorted(params.items())
+            {"path": path, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "group": phase.label_of[path]}
+            for path, leaf in sorted(run.params.items())
         ],
-        "largest_frozen_change": None,
-        "moved_by_depth": None,
+        "statistics": [
+            {
+                "path": path,
+                "shape": list(leaf.shape),
+                "dtype": str(leaf.dtype),
+                "norm_mode": norm_mode(phase, path.rpartition("/")[0]),
+                "distance": _norm([leaf - initial[1][path]]) if initial else None,
+            }
+            for path, leaf in sorted(run.statistics.items())
+        ],
+        "frozen_since_phase_start_unchanged": not changed,
+        "changed_since_phase_start": changed,
+        "never_trained": len(never),
+        "largest_frozen_change": _largest_change(never, run.params, initial[0]) if initial else None,
+        "moved_by_depth": moved_by_depth(run.params, initial[0], run.layout, run.phases) if initial else None,
     }
-    if initial is not None:
-        frozen = [path for path in params if labels[path] == FROZEN]
-        changes = [float(np.max(np.abs(params[path] - initial[path]))) for path in frozen]
-        report["largest_frozen_change"] = max(changes, default=0.0)
-        report["moved_by_depth"] = _moved_by_depth(params, initial, manifest["model"])
-    return report
 
 
-def _moved_by_depth(
-    params: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], model: Mapping[str, Any]
-) -> list[dict[str, float | int]]:
-    spec = make_spec(model["family"], model["spec"])
-    depths: dict[int, list[str]] = {}
-    for path in params:
-        depths.setdefault(FAMILIES[model["family"]].depth_of(path, spec.depth), []).append(path)
+def _changed_since_phase_start(run: _Run) -> list[str]:
+    now = leaf_digests(run.params) | leaf_digests(run.statistics)
+    still = [path for path, label in run.phase.labels if label == FROZEN]
+    still += [path for path in run.statistics if norm_mode(run.phase, path.rpartition("/")[0]) == "frozen"]
+    return sorted(path for path in still if now[path] != run.record.start_digests[path])
 
-    def norm(arrays: list[np.ndarray]) -> float:
-        return float(np.sqrt(sum(np.sum(np.square(array, dtype=np.float64)) for array in arrays)))
 
+def _largest_change(paths: set[str], params: Arrays, initial: Arrays) -> float:
+    return max((float(np.max(np.abs(params[path] - initial[path]))) for path in paths), default=0.0)
+
+
+def _norm(arrays: Sequence[np.ndarray]) -> float:
+    return float(np.sqrt(sum(np.sum(np.square(array, dtype=np.float64)) for array in arrays)))
+
+
+def moved_by_depth(
+    params: Arrays, initial: Arrays, layout: Layout, phases: Sequence[Phase]
+) -> list[dict[str, float | int | None]]:
+    """Returns how far the parameters of each depth are from where they started, adapters with what they adapt.
+
+    Args:
+      params: by path.
+      initial: by path.
+      layout: of the model.
+      phases: so far; the last is the one the parameters are of.
+
+    Returns:
+      Rows of depth, leaves, trained (how many of them any phase trained), trained_now (how many the last one trains),
+      distance (Euclidean) and relative (distance by the norm of the start; None where that is zero).
+    """
+    ever, now = set().union(*(phase.trained for phase in phases)), set(phases[-1].trained)
     rows = []
-    for depth, paths in sorted(depths.items()):
-        distance, start = norm([params[p] - initial[p] for p in paths]), norm([initial[p] for p in paths])
-        rows.append({"depth": depth, "distance": distance, "relative": distance / start if start else None})
+    for depth in sorted(set(layout.depths.values())):
+        paths = {path for path in params if layout.depths[path] == depth}
+        distance, start = _norm([params[p] - initial[p] for p in paths]), _norm([initial[p] for p in paths])
+        rows.append(
+            {
+                "depth": depth,
+                "leaves": len(paths),
+                "trained": len(paths & ever),
+                "trained_now": len(paths & now),
+                "distance": distance,
+                "relative": distance / start if start else None,
+            }
+        )
     return rows
-
-
-def format_inspection(report: Mapping[str, Any]) -> str:
-    """Returns an inspection as text: one line per leaf, then what moved."""
-    width = max(len(leaf["path"]) for leaf in report["leaves"])
-    lines = [f"step {report['step']}, phase {report['phase']}"]
-    lines += [f"{leaf['path']:{width}}  {leaf['dtype']}{leaf['shape']}  {leaf['group']}" for leaf in report["leaves"]]
-    if report["moved_by_depth"] is None:
-        return "\n".join([*lines, "the model source of this run is gone or another one: what moved cannot be told"])
-    lines.append(f"largest change of a frozen parameter: {report['largest_frozen_change']:g}")
-    for row in report["moved_by_depth"]:
-        relative = "" if row["relative"] is None else f", {row['relative']:.1%} of the init's norm"
-        lines.append(f"depth {row['depth']}: moved by {row['distance']:.4g}{relative}")
-    return "\n".join(lines)

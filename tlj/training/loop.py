@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
@@ -18,22 +19,16 @@ import numpy as np
 from tlj.data.pipeline import training_batches
 from tlj.data.splits import SealedTest
 from tlj.freezing.digests import check_phase_end
-from tlj.freezing.partition import Phase
-from tlj.pretrained.initialise import initial_variables
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.clock import Clock
-from tlj.training.compiled import (
-    abstract_state,
-    evaluate_program,
-    initial_state,
-    run_keys,
-    step_program,
-)
-from tlj.training.evaluate import loss_and_accuracy, predict
+from tlj.training.compiled import abstract_state, initial_state, run_keys, step_program, thawed_state
+from tlj.training.held_out import final_metrics, predict_test, validate
+from tlj.training.initial import run_variables
 from tlj.training.manifest import manifest
 from tlj.training.parallel import batch_sharding, put_batch
+from tlj.training.phase_record import PhaseRecord
 from tlj.training.programs import Programs
-from tlj.training.run_files import MetricsLog, read_metrics, read_predictions, write_json, write_predictions
+from tlj.training.run_files import MetricsLog, read_metrics, write_json
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
 from tlj.training.summary import run_summary, state_digests
@@ -65,11 +60,12 @@ class _Run:
     """What the parts of one run's story need."""
 
     setup: Setup
-    phase: Phase
     directory: pathlib.Path
     shared: Surroundings
     clock: Clock
-    sealed: SealedTest
+    checkpoints: Checkpoints
+    # Seconds of compilation by phase; the programs of a phase that another run has compiled cost nothing.
+    compile_s: dict[int, float] = dataclasses.field(default_factory=dict)
 
 
 def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: Surroundings) -> dict[str, Any]:
@@ -89,88 +85,113 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
       FrozenChangedError: if anything frozen changed.
       StoppedError: if asked to stop.
     """
-    done = directory / "summary.json"
+    done, predictions = directory / "summary.json", directory / PREDICTIONS
     if done.exists():
         return json.loads(done.read_text())
     begin = time.perf_counter()
-    (phase,) = setup.phases
     # A process that was killed after its test has left the predictions, and the test stays closed.
-    earlier = int((directory / PREDICTIONS).exists())
-    run = _Run(setup, phase, directory, shared, Clock(), SealedTest(setup.split.test, earlier))
-    program, compiled = step_program(setup, phase, shared.programs)
-    identity = {"phase": phase.digest, "config": config_hash}
-    with Checkpoints(directory / "checkpoints", setup.config["checkpoint"]["keep"], identity) as checkpoints:
-        restored = checkpoints.restore_latest(abstract_state(setup, phase))
-        state, start_digests = restored or _start(run, config_hash)
-        state = _train_phase(run, state, start_digests, checkpoints)
-    never_moved = check_phase_end(phase, start_digests, state_digests(state))
-    if never_moved:
-        print(f"tlj: {directory}: trained, but never moved: {', '.join(never_moved)}", file=sys.stderr)
-    metrics = _test_once(run, state)
-    metrics["train_loss"] = next(
-        (row["loss"] for row in reversed(read_metrics(run.directory / LOG)) if "loss" in row), None
-    )
-    summary = run_summary(setup, program, run.clock, metrics, never_moved, run.sealed.opened)
+    sealed = SealedTest(setup.split.test, int(predictions.exists()))
+    keep = setup.config["checkpoint"]["keep"]
+    with Checkpoints(directory / "checkpoints", keep, config_hash, setup.phases) as checkpoints:
+        run = _Run(setup, directory, shared, Clock(), checkpoints)
+        restored = checkpoints.restore_latest(functools.partial(abstract_state, setup))
+        state, record = restored or _start(run, config_hash)
+        state = _train(run, state, record)
+    if not sealed.opened:
+        with run.clock.pause("evaluate"):
+            predict_test(setup, shared.programs, state, sealed, predictions)
+    metrics = final_metrics(predictions)
+    rows = read_metrics(directory / LOG)
+    metrics["train_loss"] = next((row["loss"] for row in reversed(rows) if "loss" in row), None)
+    summary = run_summary(setup, run.clock, metrics, record, sealed.opened)
     summary["timing"] |= {
         "wall_s": time.perf_counter() - begin,
-        "compile_s": program.compile_s if compiled else 0.0,
+        "compile_s": sum(run.compile_s.values()),
+        "compile_s_by_phase": {str(index): seconds for index, seconds in run.compile_s.items()},
     }
     write_json(done, summary)
     return summary
 
 
-def _start(run: _Run, config_hash: str) -> tuple[TrainState, dict[str, str]]:
-    """Writes what the run is made of, and returns its state at step 0 with the digests of it."""
+def _start(run: _Run, config_hash: str) -> tuple[TrainState, PhaseRecord]:
+    """Writes what the run is made of, and returns its state at step 0 with the record of its first phase."""
     setup = run.setup
     write_json(run.directory / "config.json", setup.config)
-    variables, report = initial_variables(setup.init, setup.spec, setup.pretrained, setup.config["seed"])
+    variables, report = run_variables(
+        setup.init,
+        setup.spec,
+        setup.pretrained,
+        setup.config["seed"],
+        copied=setup.copied,
+        adapters=setup.settings.adapters,
+    )
     write_json(run.directory / "manifest.json", manifest(setup, report, config_hash))
-    state = initial_state(setup, run.phase, variables, run.shared.programs)
-    return state, state_digests(state)
+    state = initial_state(setup, setup.phases[0], variables, run.shared.programs)
+    return state, PhaseRecord(state_digests(state))
 
 
-def _train_phase(run: _Run, state: TrainState, start_digests: dict[str, str], checkpoints: Checkpoints) -> TrainState:
-    """Steps from where the state is to the end of the phase."""
-    setup, clock = run.setup, run.clock
-    config, steps = setup.config, setup.config["steps"]
-    program, _ = step_program(setup, run.phase, run.shared.programs)
+def _train(run: _Run, state: TrainState, record: PhaseRecord) -> TrainState:
+    """Trains phase after phase, from where the state is to the end of the run, and checks each phase at its end."""
+    phases, steps = run.setup.phases, run.setup.config["steps"]
+    if int(state.step):
+        run.shared.on_step(int(state.step))
+    with contextlib.closing(MetricsLog(run.directory / LOG, int(state.step))) as log:
+        while True:
+            phase = phases[record.index]
+            state = _train_phase(run, state, record, log)
+            never_moved = check_phase_end(phase, record.start_digests, state_digests(state))
+            if never_moved:
+                print(f"tlj: {run.directory}: trained, but never moved: {', '.join(never_moved)}", file=sys.stderr)
+            if int(state.step) == steps:
+                for later in phases[record.index + 1 :][:1]:
+                    what = f"phase {record.index} of 0 to {len(phases) - 1} was the last: the next waits for"
+                    print(f"tlj: {run.directory}: {what} {later.start}", file=sys.stderr)
+                record.never_moved = sorted({*record.never_moved, *never_moved})
+                return state
+            state = thawed_state(run.setup, phase, phases[record.index + 1], state, run.shared.programs)
+            record.enter_next(int(state.step), state_digests(state), list(never_moved))
+
+
+def _train_phase(run: _Run, state: TrainState, record: PhaseRecord, log: MetricsLog) -> TrainState:
+    """Steps from where the state is to the end of its phase."""
+    setup, clock, config, index = run.setup, run.clock, run.setup.config, record.index
+    steps, following = config["steps"], [phase.start for phase in setup.phases[index + 1 : index + 2]]
+    end = min([steps, *(start for start in following if isinstance(start, int))])
+    program, compiled = step_program(setup, setup.phases[index], run.shared.programs)
+    run.compile_s[index] = program.compile_s if compiled else 0.0
+    record.flops = [*record.flops[:index], program.flops]
     sharding, rng = batch_sharding(setup.mesh), run_keys(config["seed"])
     batches = training_batches(
-        setup.source,
-        setup.split.train,
-        batch_size=config["global_batch_size"],
-        seed=config["seed"],
-        steps=steps,
+        setup.source, setup.split.train, batch_size=config["global_batch_size"], seed=config["seed"], steps=steps
     )
     step, pending = int(state.step), []
-    if step:
-        run.shared.on_step(step)
-    with contextlib.closing(MetricsLog(run.directory / LOG, step)) as log:
-        clock.begin()
-        while step < steps:
-            with clock.charge("input_wait"):
-                batch = put_batch(batches[step], sharding)
-            state, metrics = program.call(state, batch, rng)
-            pending.append(metrics)
-            step += 1
-            evaluates = _is_due(step, config["evaluate"]["every"], steps)
-            saves = _is_due(step, config["checkpoint"]["every"], steps)
-            if evaluates or saves or _is_due(step, config["log"]["every"], steps):
-                # A window ends before anything interrupts the steps, and a restart begins where a window did.
-                jax.block_until_ready(state)
-                step_s = clock.end(len(pending))
-                with clock.pause("logging"):
-                    log.write({"step": step, "phase": 0, **_window(pending), "timing": {"step_s": step_s}})
-                pending = []
-            if evaluates:
-                with clock.pause("evaluate"):
-                    log.write({"step": step, "phase": 0, **_validate(run, state)})
-            if saves:
-                with clock.pause("checkpoint"):
-                    checkpoints.save(state, start_digests)
-            run.shared.on_step(1)
-            if run.shared.stop.is_set() and step < steps:
-                raise StoppedError
+    clock.begin_phase(index)
+    while step < steps and not record.is_over(next(iter(following), None), step):
+        with clock.charge("input_wait"):
+            batch = put_batch(batches[step], sharding)
+        state, metrics = program.call(state, batch, rng)
+        pending.append(metrics)
+        step += 1
+        evaluates = _is_due(step, config["evaluate"]["every"], steps)
+        saves = _is_due(step, config["checkpoint"]["every"], steps)
+        if evaluates or saves or _is_due(step, config["log"]["every"], end):
+            # A window ends before anything interrupts the steps, and a restart begins where a window did.
+            jax.block_until_ready(state)
+            step_s = clock.end(len(pending))
+            with clock.pause("logging"):
+                log.write({"step": step, "phase": index, **_window(pending), "timing": {"step_s": step_s}})
+            pending = []
+        if evaluates:
+            with clock.pause("evaluate"):
+                validated = validate(setup, run.shared.programs, state)
+                log.write({"step": step, "phase": index, **validated})
+            record.observe(validated["validation_loss"], config["plateau"]["min_delta"])
+        if saves:
+            with clock.pause("checkpoint"):
+                run.checkpoints.save(state, record)
+        run.shared.on_step(1)
+        if run.shared.stop.is_set() and step < steps:
+            raise StoppedError
     return state
 
 
@@ -182,45 +203,6 @@ def _is_due(step: int, every: int, steps: int) -> bool:
 def _window(pending: list[dict[str, Any]]) -> dict[str, Any]:
     """The mean of each metric over the steps of a window, and the learning rates of its last."""
     rows = jax.device_get(pending)
-    means = {
-        name: float(np.mean([row[name] for row in rows], dtype=np.float64))
-        for name in ("loss", "accuracy", "gradient_norm")
-    }
+    names = [name for name in rows[0] if name != "learning_rate"]
+    means = {name: float(np.mean([row[name] for row in rows], dtype=np.float64)) for name in names}
     return {**means, "learning_rate": {name: float(rate) for name, rate in rows[-1]["learning_rate"].items()}}
-
-
-def _predict(run: _Run, state: TrainState, examples: np.ndarray) -> np.ndarray:
-    evaluate = evaluate_program(run.setup, run.shared.programs).call
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    batch_size = run.setup.config["evaluate"]["batch_size"]
-    return predict(evaluate, variables, run.setup.source, examples, batch_size, batch_sharding(run.setup.mesh))
-
-
-def _validate(run: _Run, state: TrainState) -> dict[str, float]:
-    examples = run.setup.split.validation
-    loss, accuracy = loss_and_accuracy(_predict(run, state, examples), run.setup.source.labels[examples])
-    return {"validation_loss": loss, "validation_accuracy": accuracy}
-
-
-def _test_once(run: _Run, state: TrainState) -> dict[str, float | None]:
-    """Returns the final metrics; the test split is opened for them unless a process before this one has done it."""
-    path = run.directory / PREDICTIONS
-    if not run.sealed.opened:
-        with run.clock.pause("evaluate"):
-            _write_predictions(run, state, path)
-    metrics: dict[str, float | None] = {}
-    for name, (logits, labels) in read_predictions(path).items():
-        metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = loss_and_accuracy(logits, labels)
-    return metrics
-
-
-def _write_predictions(run: _Run, state: TrainState, path: pathlib.Path) -> None:
-    source, parts = run.setup.source, {"validation": run.setup.split.validation, "test": run.sealed.open()}
-    examples = np.concatenate(list(parts.values()))
-    write_predictions(
-        path,
-        [source.ids[i] for i in examples],
-        source.labels[examples],
-        np.concatenate([_predict(run, state, part) for part in parts.values()]),
-        [name for name, part in parts.items() for _ in part],
-    )

@@ -6,13 +6,15 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import jax
+import numpy as np
 
 import tlj
-from tlj.freezing.optimizer import decays
-from tlj.freezing.partition import FROZEN, Phase
+from tlj.freezing.optimizer import decays, hyperparameters, learning_rates
+from tlj.freezing.phases import FROZEN, Phase
 from tlj.pretrained.load_report import LoadReport
 from tlj.pretrained.runs import describe_model
 from tlj.training.setup import Setup
@@ -24,11 +26,12 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "nump
 def label_table(setup: Setup, phase: Phase) -> list[dict[str, Any]]:
     """Returns the label table of a phase: one row per group, then one for what is frozen.
 
-    Columns: name, leaves, parameters, learning_rate (peak), weight_decay (on kernels), decayed (leaves it applies to),
-    norm_mode, dropout.
+    Columns: name, leaves, parameters, share (of all parameters), learning_rate (peak), learning_rate_range (lowest and
+    highest over the steps of the phase, as far as they are known beforehand), weight_decay, decayed (leaves it applies
+    to), optimizer, schedule, norm_mode, dropout. What is frozen has None where a number makes no sense.
     """
     sizes = parameter_sizes(setup)
-    optimizer = setup.config["optimizer"]
+    total, ranges = sum(sizes.values()), _learning_rate_ranges(setup, phase)
     rows = []
     for name in [*(group.name for group in phase.groups), FROZEN]:
         paths = [path for path, label in phase.labels if label == name]
@@ -39,25 +42,69 @@ def label_table(setup: Setup, phase: Phase) -> list[dict[str, Any]]:
                 "name": name,
                 "leaves": len(paths),
                 "parameters": sum(sizes[path] for path in paths),
-                "learning_rate": optimizer["learning_rate"] * group.learning_rate if group else None,
-                "weight_decay": optimizer["weight_decay"] if group else None,
-                "decayed": sum(decays(path) for path in paths) if group else 0,
-                "norm_mode": group.norm_mode if group else FROZEN,
+                "share": sum(sizes[path] for path in paths) / total,
+                "learning_rate": group.learning_rate if group else None,
+                "learning_rate_range": ranges.get(name),
+                "weight_decay": group.weight_decay if group else None,
+                "decayed": sum(decays(path, group) for path in paths) if group and group.weight_decay else 0,
+                "optimizer": group.optimizer if group else None,
+                "schedule": group.schedule if group else None,
+                "norm_mode": group.norm_mode if group else "adapt" if phase.adapting else FROZEN,
                 "dropout": group.dropout if group else False,
             }
         )
     return [row for row in rows if row["leaves"]]
 
 
+def start_of(phase: Phase) -> dict[str, Any]:
+    """Returns the step at which a phase starts, None where it waits for a plateau, and the rule in words."""
+    known = isinstance(phase.start, int)
+    return {"start": phase.start if known else None, "start_rule": f"step {phase.start}" if known else str(phase.start)}
+
+
+def _learning_rate_ranges(setup: Setup, phase: Phase) -> dict[str, list[float]]:
+    """The lowest and highest rate of each group from the start of the phase to the start of the next one."""
+    phases, steps = setup.phases, setup.config["steps"]
+    index = phases.index(phase)
+    begin = phase.start if isinstance(phase.start, int) else 0
+    ends = [later.start for later in phases[index + 1 :] if isinstance(later.start, int)]
+    rates = learning_rates(phase, hyperparameters(phase), np.arange(begin, min([steps, *ends])))
+    return {name: [float(np.min(rate)), float(np.max(rate))] for name, rate in rates.items()}
+
+
+COLUMNS = {
+    "group": "name",
+    "leaves": "leaves",
+    "parameters": "parameters",
+    "share": "share",
+    "learning rate": "learning_rate_range",
+    "decay": "weight_decay",
+    "decayed": "decayed",
+    "optimizer": "optimizer",
+    "schedule": "schedule",
+    "norms": "norm_mode",
+    "dropout": "dropout",
+}
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if column == "share":
+        return f"{value:.2%}"
+    if column == "parameters":
+        return f"{value:,}"
+    if column == "learning_rate_range":
+        return " to ".join(f"{rate:.3g}" for rate in value)
+    return ("off", "on")[value] if isinstance(value, bool) else f"{value}"
+
+
 def format_label_table(groups: Sequence[Mapping[str, Any]]) -> str:
     """Returns a label table as aligned text."""
-    columns = ("name", "leaves", "parameters", "learning_rate", "weight_decay", "decayed", "norm_mode", "dropout")
-    cells = [
-        columns,
-        *(tuple("-" if group[name] is None else f"{group[name]}" for name in columns) for group in groups),
-    ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    rows = [tuple(COLUMNS), *(tuple(_cell(name, group[name]) for name in COLUMNS.values()) for group in groups)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _cpu_threads() -> int:
@@ -74,7 +121,7 @@ def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, An
       report: what became of every leaf.
       config_hash: of the resolved config.
     """
-    device = jax.devices()[0]
+    device, adapters = jax.devices()[0], setup.settings.adapters
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     return {
         "versions": {"tlj": tlj.__version__, "python": platform.python_version(), **versions},
@@ -91,15 +138,17 @@ def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, An
             "classes": list(setup.source.classes),
             "split": setup.split.manifest(setup.source.ids),
         },
-        "model": describe_model(setup.spec, setup.preprocessing),
+        "model": {**describe_model(setup.spec, setup.preprocessing), "adapters": adapters and asdict(adapters)},
         "init": setup.init,
+        "control": setup.control,
         "load_report": report.rows(),
         "phases": [
             {
-                "start": phase.start,
+                **start_of(phase),
                 "digest": phase.digest,
                 "groups": label_table(setup, phase),
                 "labels": phase.label_of,
+                "adapting": list(phase.adapting),
             }
             for phase in setup.phases
         ],

@@ -51,11 +51,13 @@ class Program:
       call: runs it.
       flops: of one call on all devices, by the compiler's cost analysis.
       compile_s: seconds that tracing and compiling took.
+      peak_bytes: of memory on each device during a call, by the compiler's own account; None where it gives none.
     """
 
     call: Callable[..., Any]
     flops: float
     compile_s: float
+    peak_bytes: int | None
 
 
 class Programs:
@@ -87,5 +89,14 @@ class Programs:
             seconds = time.perf_counter() - begin
             devices = len({device for leaf in jax.tree.leaves(compiled.input_shardings) for device in leaf.device_set})
             flops = float((compiled.cost_analysis() or {}).get("flops", float("nan"))) * max(devices, 1)
-            self._programs[key] = Program(compiled, flops, seconds)
+            self._programs[key] = Program(compiled, flops, seconds, _peak_bytes(compiled))
             return self._programs[key], True
+
+
+def _peak_bytes(compiled: jax.stages.Compiled) -> int | None:
+    """Arguments, outputs that take no argument's memory, and temporaries."""
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return None
+    outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return memory.argument_size_in_bytes + outputs + memory.temp_size_in_bytes

@@ -16,15 +16,20 @@ from jax.sharding import Mesh
 from tlj.data.images import Augmentation, Preprocessing
 from tlj.data.sources import Source, open_source
 from tlj.data.splits import Split, budget_split, split_off_test
+from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError
-from tlj.freezing.optimizer import OptimizerSettings
-from tlj.freezing.partition import Layout, Phase
-from tlj.freezing.strategies import parse_strategy, resolve_init
-from tlj.models.registry import Spec, build, family_of, make_spec
+from tlj.freezing.phases import Group, Layout, Phase, Plateau
+from tlj.freezing.regulariser import L2SP
+from tlj.freezing.schedules import warmup_in_steps
+from tlj.freezing.settings import Timing, apply_settings
+from tlj.freezing.strategies import Strategy, control_name, parse_strategy, resolve_init
+from tlj.models.lora import ROOT, Adapters, adapter_shapes
+from tlj.models.registry import FAMILIES, Spec, build, family_of, make_spec
 from tlj.pretrained.initialise import scratch_variables
 from tlj.pretrained.runs import PretrainedSource, checkpoint_steps, read_run
 from tlj.streams import key
 from tlj.training.parallel import make_mesh
+from tlj.training.step_settings import StepSettings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,8 +46,9 @@ class Setup:
       dtype: what the backbone computes in.
       preprocessing: of the model; both arms of a pair share it.
       augmentation: of the training images.
-      optimizer: what is compiled into the optimizer.
-      phases: of the strategy, by start.
+      settings: what else is compiled into a step.
+      copied: number of blocks that come from the source, the others being initialised anew; None where all do.
+      phases: of the strategy, by start; their groups are complete.
       mesh: over all devices.
     """
 
@@ -53,9 +59,10 @@ class Setup:
     init: str
     spec: Spec
     dtype: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | TextPreprocessing
     augmentation: Augmentation
-    optimizer: OptimizerSettings
+    settings: StepSettings
+    copied: int | None
     phases: tuple[Phase, ...]
     mesh: Mesh
 
@@ -64,19 +71,29 @@ class Setup:
         """The Linen module."""
         return build(self.spec, self.dtype)
 
+    @functools.cached_property
+    def control(self) -> str:
+        """What the run is a control for, or an empty text."""
+        return control_name(self.phases, self.init)
+
 
 @functools.lru_cache(maxsize=32)
-def variable_shapes(spec: Spec) -> dict[str, Any]:
-    """Returns the shapes of a model's variables; nothing is computed."""
+def variable_shapes(spec: Spec, adapters: Adapters | None = None) -> dict[str, Any]:
+    """Returns the shapes of a model's variables, its adapters among the parameters; nothing is computed."""
     any_key = key(0, "backbone_init")
-    return jax.eval_shape(functools.partial(scratch_variables, build(spec), spec), any_key, any_key)
+    shapes = jax.eval_shape(functools.partial(scratch_variables, build(spec), spec), any_key, any_key)
+    if adapters is None:
+        return shapes
+    return {**shapes, "params": {**shapes["params"], ROOT: adapter_shapes(shapes["params"], adapters)}}
 
 
-def model_layout(spec: Spec) -> Layout:
-    """Returns the parameter paths of a model and the depth of each."""
-    family = family_of(spec)
-    paths = traverse_util.flatten_dict(variable_shapes(spec)["params"], sep="/")
-    return Layout({path: family.depth_of(path, spec.depth) for path in paths}, spec.depth)
+def model_layout(spec: Spec, adapters: Adapters | None = None) -> Layout:
+    """Returns the parameter paths of a model and the depth of each; an adapter has the depth of what it adapts."""
+    family, shapes = family_of(spec), variable_shapes(spec, adapters)
+    paths = traverse_util.flatten_dict(shapes["params"], sep="/")
+    statistics = {path.rpartition("/")[0] for path in traverse_util.flatten_dict(shapes["batch_stats"], sep="/")}
+    depths = {path: family.depth_of(path.removeprefix(f"{ROOT}/"), spec.depth) for path in paths}
+    return Layout(depths, spec.depth, tuple(sorted(statistics)))
 
 
 def _read_once(run: pathlib.Path) -> PretrainedSource:
@@ -91,15 +108,30 @@ def _read_version(run: pathlib.Path, steps: tuple[int, ...], written: int) -> Pr
     return read_run(run, steps[-1] if steps else None)
 
 
+def _check_kind(family: str, source: Source) -> None:
+    """Raises the error for a family that takes another kind of input than the data holds."""
+    kind = source.preprocessing.kind
+    if family in FAMILIES and FAMILIES[family].preprocessing.kind != kind:
+        fitting = [name for name, other in FAMILIES.items() if other.preprocessing.kind == kind]
+        raise InputError(
+            f"{family} takes {FAMILIES[family].preprocessing.kind}, {source.name} holds {kind}",
+            where="config.model.family",
+            do=f"use {' or '.join(fitting)}, or other data",
+        )
+
+
 def _model(
     config: Mapping[str, Any], source: Source, base: pathlib.Path
-) -> tuple[Spec, Preprocessing, PretrainedSource | None]:
+) -> tuple[Spec, Preprocessing | TextPreprocessing, PretrainedSource | None]:
     """The model's sizes and preprocessing: those of its source where it has one, else the config's and the data's."""
-    wanted = config["model"]
+    wanted, data = config["model"], source.preprocessing
+    _check_kind(wanted["family"], source)
     classes = {"num_classes": len(source.classes)}
     if not wanted["source"]:
-        size = {"image_size": source.preprocessing.image_size}
-        return make_spec(wanted["family"], wanted["settings"], **classes, **size), source.preprocessing, None
+        spec = make_spec(wanted["family"], wanted["settings"], **classes, **data.sizes())
+        if misfit := data.misfit(spec):
+            raise InputError(misfit, where="config.model.settings", do="change the settings, or use other data")
+        return spec, data, None
     pretrained = _read_once(base / wanted["source"])
     spec = dataclasses.replace(pretrained.spec, **classes)
     # A config that names sizes as well must name the source's own, or it describes another model than it trains.
@@ -110,26 +142,61 @@ def _model(
             where="config.model.settings",
             do="leave the settings out, or use the source's",
         )
-    if spec.image_size != source.preprocessing.image_size:
-        raise InputError(
-            f"the source takes images of {spec.image_size} pixels, {source.name} has {source.preprocessing.image_size}",
-            where="config.model.source",
-            do="use a source of that size",
-        )
-    return spec, pretrained.preprocessing, pretrained
+    if misfit := data.misfit(spec):
+        raise InputError(misfit, where="config.model.source", do=f"use a source that {source.name} fits")
+    return spec, pretrained.preprocessing.on(data), pretrained
 
 
-def set_up(config: Mapping[str, Any], base: pathlib.Path) -> Setup:
+def _phases(config: Mapping[str, Any], strategy: Strategy, layout: Layout, epoch_examples: int) -> tuple[Phase, ...]:
+    """The strategy's phases, completed by the config's optimizer and by what it says of single groups."""
+    optimizer, plateau = config["optimizer"], Plateau(**config["plateau"])
+    timing = Timing(config["steps"], plateau if config["evaluate"]["every"] else None)
+    size = config["global_batch_size"]
+
+    def steps_of(warmup: str) -> int:
+        return warmup_in_steps(warmup, batch_size=size, examples=epoch_examples)
+
+    defaults = Group(
+        "",
+        learning_rate=optimizer["learning_rate"],
+        # L2-SP takes the place of weight decay.
+        weight_decay=0.0 if strategy.l2_sp else optimizer["weight_decay"],
+        optimizer=optimizer["name"],
+        schedule=optimizer["schedule"],
+        schedule_steps=config["steps"],
+        warmup_steps=steps_of(optimizer["warmup"]),
+    )
+    of_groups = {name: dict(settings) for name, settings in config["groups"].items()}
+    for settings in of_groups.values():
+        if "warmup" in settings:
+            settings["warmup_steps"] = steps_of(settings.pop("warmup"))
+    return apply_settings(strategy.phases(layout, timing, config["rules"]), layout, defaults, of_groups)
+
+
+def _step_settings(
+    config: Mapping[str, Any], strategy: Strategy, layout: Layout, adapters: Adapters | None
+) -> StepSettings:
+    l2_sp = None
+    if strategy.l2_sp:
+        deepest = layout.blocks if strategy.copied is None else strategy.copied
+        loaded = [path for path, depth in layout.depths.items() if depth <= deepest and path.startswith("backbone/")]
+        l2_sp = L2SP(*strategy.l2_sp, loaded=tuple(sorted(loaded)))
+    optimizer = config["optimizer"]
+    return StepSettings(optimizer["clip_norm"], optimizer["label_smoothing"], l2_sp, adapters)
+
+
+def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool = True) -> Setup:
     """Checks a run's config against the data, the model and the devices, and fixes everything that follows from it.
 
     Args:
       config: the resolved config of one run, nested.
       base: the directory that a relative ``model.source`` is relative to.
+      needs_source: whether an init that reads a source is refused where there is none; a plan reads nothing.
 
     Raises:
       InputError: for anything in the config that cannot be done; nothing has been written or compiled by then.
     """
-    data, optimizer = config["data"], config["optimizer"]
+    data = config["data"]
     source = open_source(data["source"])
     pool, test = split_off_test(source.labels, data["test_fraction"], data["split_seed"])
     train, validation = budget_split(
@@ -146,10 +213,13 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path) -> Setup:
         "evaluate.batch_size": config["evaluate"]["batch_size"],
     }
     spec, preprocessing, pretrained = _model(config, source, base)
-    if init != "scratch" and pretrained is None:
+    if needs_source and init != "scratch" and pretrained is None:
         raise InputError(
             f"init {init!r} needs a model source", where="config.model.source", do="name one, or use init 'scratch'"
         )
+    lora = config["lora"]
+    adapters = Adapters(strategy.rank, lora["alpha"], tuple(lora["targets"])) if strategy.name == "lora" else None
+    layout = model_layout(spec, adapters)
     return Setup(
         config=config,
         source=source,
@@ -160,7 +230,8 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path) -> Setup:
         dtype=config["dtype"],
         preprocessing=preprocessing,
         augmentation=Augmentation(**data["augment"]),
-        optimizer=OptimizerSettings(optimizer["name"], optimizer["schedule"], optimizer["clip_norm"]),
-        phases=strategy.phases(model_layout(spec)),
+        settings=_step_settings(config, strategy, layout, adapters),
+        copied=strategy.copied,
+        phases=_phases(config, strategy, layout, len(train)),
         mesh=make_mesh(config["parallel"]["mode"], config["parallel"]["fsdp"], batch_sizes),
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from tlj.freezing.digests import leaf_digests
 from tlj.training.clock import Clock
-from tlj.training.programs import Program
+from tlj.training.phase_record import PhaseRecord
 from tlj.training.setup import Setup, variable_shapes
 from tlj.training.state import TrainState
 
@@ -20,49 +20,64 @@ def state_digests(state: TrainState) -> dict[str, str]:
 
 
 def parameter_sizes(setup: Setup) -> dict[str, int]:
-    """Returns the number of elements of every parameter of a run's model, by path."""
-    shapes = jax.tree_util.tree_leaves_with_path(variable_shapes(setup.spec)["params"])
-    return {"/".join(entry.key for entry in path): leaf.size for path, leaf in shapes}
+    """Returns the number of elements of every parameter of a run's model, adapters included, by path."""
+    shapes = variable_shapes(setup.spec, setup.settings.adapters)["params"]
+    leaves = jax.tree_util.tree_leaves_with_path(shapes)
+    return {"/".join(entry.key for entry in path): leaf.size for path, leaf in leaves}
 
 
 def run_summary(
     setup: Setup,
-    program: Program,
     clock: Clock,
     metrics: Mapping[str, float | None],
-    never_moved: Sequence[str],
+    record: PhaseRecord,
     test_opened: int,
 ) -> dict[str, Any]:
     """Returns the summary of a finished run. Its timing is that of the process that finished it, not of earlier ones.
 
     Args:
       setup: of the run.
-      program: its compiled step.
       clock: what it measured.
       metrics: final losses and accuracies.
-      never_moved: trained parameters that never moved.
+      record: of the last phase.
       test_opened: how often the test split was opened.
     """
-    sizes, steps, step_s = parameter_sizes(setup), setup.config["steps"], clock.step_s()
+    sizes, steps = parameter_sizes(setup), setup.config["steps"]
+    phases = [
+        {"start": start, "steps": end - start, "trained": sum(sizes[path] for path in phase.trained),
+         "flops_per_step": flops}
+        for phase, flops, start, end in zip(
+            setup.phases, record.flops, record.starts, [*record.starts[1:], steps], strict=False
+        )
+    ]  # fmt: skip
+    step_s = [clock.step_s(index) for index in range(len(phases))]
+    known = all(seconds or not phase["steps"] for seconds, phase in zip(step_s, phases, strict=True))
+    train_s = sum((s or 0.0) * phase["steps"] for s, phase in zip(step_s, phases, strict=True)) if known else None
+    flops = sum(phase["flops_per_step"] * phase["steps"] for phase in phases)
+    trained = {path for phase in setup.phases[: len(phases)] for path in phase.trained}
     return {
         **{name: setup.config[name] for name in ("strategy", "seed", "steps")},
         "init": setup.init,
+        "control": setup.control,
         "label_budget": len(setup.split.train) + len(setup.split.validation),
         "classes": list(setup.source.classes),
         **{f"{part}_examples": len(getattr(setup.split, part)) for part in ("train", "validation", "test")},
         "test_opened": test_opened,
         "metrics": dict(metrics),
-        "parameters": {"total": sum(sizes.values()), "trained": sum(sizes[p] for p in setup.phases[0].trained)},
-        "flops": {"per_step": program.flops, "training_total": program.flops * steps},
+        "phases": phases,
+        "phases_planned": len(setup.phases),
+        "parameters": {"total": sum(sizes.values()), "trained": sum(sizes[path] for path in trained)},
+        "flops": {"per_step": flops / steps, "training_total": flops},
         "frozen_unchanged": True,
-        "never_moved": list(never_moved),
+        "never_moved": record.never_moved,
         "timing": {
-            "step_s": step_s,
+            "step_s": clock.step_s(),
+            "step_s_by_phase": step_s,
             "train_s": clock.train_s,
             **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
         },
         "cost": {
             "devices": setup.mesh.size,
-            "accelerator_seconds": step_s * steps * setup.mesh.size if step_s else None,
+            "accelerator_seconds": None if train_s is None else train_s * setup.mesh.size,
         },
     }

@@ -1,0 +1,80 @@
+import pytest
+
+from tlj.training.inspection_text import format_inspection
+
+
+def leaf(path, group):
+    return {"path": path, "shape": [2, 3], "dtype": "float32", "group": group}
+
+
+def statistic(path, mode, distance):
+    return {"path": path, "shape": [2], "dtype": "float32", "norm_mode": mode, "distance": distance}
+
+
+@pytest.fixture
+def report():
+    """A head that trains on a frozen block with statistics."""
+    depth = {"leaves": 2, "trained_now": 0}
+    return {
+        "step": 24,
+        "phase": 1,
+        "phase_starts": [0, 12],
+        "leaves": [leaf("backbone/block0/kernel", "frozen"), leaf("head/kernel", "head")],
+        "statistics": [statistic("backbone/block0/norm/mean", "frozen", 0.0)],
+        "frozen_since_phase_start_unchanged": True,
+        "changed_since_phase_start": [],
+        "never_trained": 1,
+        "largest_frozen_change": 0.0,
+        "moved_by_depth": [
+            {**depth, "depth": 0, "trained": 0, "distance": 0.0, "relative": 0.0},
+            {**depth, "depth": 1, "trained": 2, "distance": 0.125, "relative": 0.5},
+            {**depth, "depth": 2, "trained": 2, "distance": 0.5, "relative": None},
+        ],
+    }
+
+
+def test_it_says_what_is_there_what_moved_and_that_the_rest_did_not(report):
+    assert format_inspection(report).splitlines() == [
+        "step 24, phase 1 (from step 12)",
+        "",
+        "backbone/block0/kernel     float32[2, 3]  frozen",
+        "head/kernel                float32[2, 3]  head",
+        "backbone/block0/norm/mean  float32[2]     statistics, frozen",
+        "",
+        "depth  trained leaves  trained now  moved by  of the init's norm",
+        "0      0 of 2          0 of 2       nothing   0.00%",
+        "1      2 of 2          0 of 2       0.125     50.00%",
+        "2      2 of 2          0 of 2       0.5       -",
+        "",
+        "1 leaves that no phase has trained are, bit for bit, what the run started from: the largest change is 0",
+        "",
+        "running statistics: 1 in mode frozen; 0 of 1 have moved since the run started",
+        "",
+        "the 1 frozen leaves and 1 frozen statistics of phase 1 have not changed since it began at step 12",
+    ]
+
+
+def test_what_should_not_have_moved_and_did_is_said(report):
+    report |= {"largest_frozen_change": 0.25, "frozen_since_phase_start_unchanged": False}
+    text = format_inspection({**report, "changed_since_phase_start": ["backbone/block0/kernel"]})
+    assert "1 leaves that no phase has trained should be what the run started from, and are not" in text
+    assert "the largest change is 0.25" in text
+    assert text.endswith("these have changed since it began at step 12: backbone/block0/kernel")
+    assert "bit for bit" not in text
+
+
+def test_without_the_source_the_phase_is_still_told(report):
+    report["statistics"][0]["distance"] = None
+    text = format_inspection({**report, "moved_by_depth": None, "largest_frozen_change": None})
+    assert "the model source of this run is gone or another one" in text
+    assert "have not changed since it began at step 12" in text
+    assert "running statistics: 1 in mode frozen\n" in text
+    assert "bit for bit" not in text
+
+
+def test_where_everything_trains_nothing_is_said_to_be_frozen(report):
+    for row in report["leaves"]:
+        row["group"] = "head"
+    text = format_inspection({**report, "statistics": [], "never_trained": 0})
+    assert "every leaf has been trained by some phase" in text
+    assert text.endswith("nothing is frozen in phase 1")
