@@ -35,7 +35,9 @@ class StandIns:
             },
             "tlj.evidence.report": {"write_report": folder / "report.html"},
             "tlj.benchmark.plan": {"plan": {"phases": []}, "format_plan": "a plan"},
-            "tlj.training.inspection": {"inspect_run": {"step": 5}, "format_inspection": "a run"},
+            "tlj.benchmark.bench": {"bench": {"rows": []}, "format_bench": "a table"},
+            "tlj.training.inspection": {"inspect_run": {"step": 5}},
+            "tlj.training.inspection_text": {"format_inspection": "a run"},
         }
         for module, functions in self.results.items():
             stand_in = types.ModuleType(module)
@@ -168,6 +170,53 @@ def test_plan_needs_no_workdir_and_prints_text_or_json(stand_ins, config_file, c
     assert [name for name, *_ in stand_ins.calls] == ["plan", "format_plan", "plan"]
 
 
+def test_bench_prints_its_table_and_writes_json_where_it_is_told(stand_ins, config_file, tmp_path, capsys):
+    words = ["bench", f"--config={config_file}", "--strategies=linear_probe,full", "--windows=3"]
+    assert cli.main([*words, f"--json={tmp_path}/bench.json"]) == 0
+    (name, config, strategies, windows), _ = stand_ins.calls
+    assert (name, config.steps, strategies, windows) == ("bench", 5, "linear_probe,full", 3)
+    assert capsys.readouterr().out == "a table\n"
+    assert json.loads((tmp_path / "bench.json").read_text()) == {"rows": []}
+
+
+def test_bench_takes_the_configs_own_strategy_where_none_is_given_and_writes_nothing(
+    stand_ins, config_file, tmp_path, capsys
+):
+    before = sorted(tmp_path.iterdir())
+    assert cli.main(["bench", f"--config={config_file}"]) == 0
+    assert stand_ins.calls[0][2:] == (None, 5)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(("file", "problem"), [("nowhere/bench.json", "no folder"), (".", "cannot be written")])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
+    file, problem, stand_ins, config_file, tmp_path, capsys
+):
+    line = refused(capsys, "bench", f"--config={config_file}", f"--json={tmp_path}/{file}")
+    assert line.startswith("tlj: --json: ")
+    assert problem in line
+    assert stand_ins.calls == []
+
+
+def test_a_number_of_windows_that_is_none_is_refused(capsys, config_file):
+    assert "invalid int value: 'many'" in refused(capsys, "bench", f"--config={config_file}", "--windows=many")
+
+
+def test_plan_alone_settles_for_the_cpu_and_only_where_nothing_is_said(stand_ins, config_file, monkeypatch):
+    import jax
+
+    settled = []
+    monkeypatch.setattr(jax.config, "update", lambda name, value: settled.append((name, value)))
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    assert cli.main(["plan", f"--config={config_file}"]) == 0
+    monkeypatch.delenv("JAX_PLATFORMS")
+    assert cli.main(["bench", f"--config={config_file}"]) == 0
+    assert settled == []
+    assert cli.main(["plan", f"--config={config_file}"]) == 0
+    assert settled == [("jax_platforms", "cpu")]
+    assert "JAX_PLATFORMS" not in os.environ
+
+
 def test_inspect_prints_text_or_json(stand_ins, tmp_path, capsys):
     assert cli.main(["inspect", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "a run\n"
@@ -209,7 +258,7 @@ def test_an_unknown_verb_names_the_nearest(capsys):
 
 @pytest.mark.parametrize("words", [[], ["--config=configs/digits.py", "compare"]])
 def test_a_missing_verb_lists_them(words, capsys):
-    assert "compare, train, report, plan, inspect" in refused(capsys, *words)
+    assert "compare, train, report, plan, bench, inspect" in refused(capsys, *words)
 
 
 @pytest.mark.parametrize(

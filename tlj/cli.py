@@ -12,16 +12,26 @@ import os
 import pathlib
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tlj.config_keys import FREE, KEYS, spell
 from tlj.errors import InputError, nearest_name, unknown_name
+from tlj.named_paths import check_file, check_workdir, existing_folder
 
 _FLAGS = {
     "--config": dict(metavar="FILE[:ARG]", help="configuration file, always needed; ARG goes to its get_config"),
     "--workdir": dict(metavar="DIR", help="folder of the run files, short for --config.workdir=DIR"),
     "--json": dict(action="store_true", help="print JSON"),
 }
+_BENCH_FLAGS = {
+    "--strategies": dict(metavar="A,B,...", help="what is measured beside full; by default the config's own strategy"),
+    "--windows": dict(metavar="N", type=int, default=5, help="windows of steps per program (5)"),
+    "--json": dict(metavar="FILE", type=pathlib.Path, help="also write the measurements to FILE"),
+}
+
+
+def _take(*names: str) -> dict[str, Mapping]:
+    return {name: _FLAGS[name] for name in names}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Verb:
     summary: str
     example: str
     run: Callable[[argparse.Namespace], None]
-    flags: tuple[str, ...] = ()
+    flags: Mapping[str, Mapping] = dataclasses.field(default_factory=dict)
     folder: str = ""
 
 
@@ -147,8 +157,8 @@ def _parser() -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=verb.summary, description=summary, epilog=epilog, **layout)
         if verb.folder:
             subparser.add_argument("folder", metavar=verb.folder, type=pathlib.Path)
-        for flag in verb.flags:
-            subparser.add_argument(flag, **_FLAGS[flag])
+        for flag, meaning in verb.flags.items():
+            subparser.add_argument(flag, **meaning)
     return parser
 
 
@@ -172,33 +182,8 @@ def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
     if needs_workdir:
         # A shell leaves the ~ of --workdir=~/runs as it is.
         config.workdir = os.path.expanduser(config.workdir)
-        _check_workdir(config.workdir, arguments.verb)
+        check_workdir(config.workdir, arguments.verb)
     return config
-
-
-def _check_workdir(workdir: str, verb: str) -> None:
-    if not workdir:
-        raise InputError("no workdir", where=verb, do="give --workdir=DIR, the folder of the run files")
-    path = pathlib.Path(workdir).absolute()
-    existing = next(place for place in (path, *path.parents) if place.exists())
-    if not existing.is_dir():
-        raise InputError(f"{existing} is a file, not a folder", where="--workdir", do="give another folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"{existing} cannot be written to", where="--workdir", do="give another folder")
-
-
-def _existing_folder(arguments: argparse.Namespace) -> pathlib.Path:
-    folder = arguments.folder
-    if folder.is_dir():
-        return folder
-    siblings = [place.name for place in folder.parent.iterdir() if place.is_dir()] if folder.parent.is_dir() else []
-    near = nearest_name(folder.name, siblings)
-    raise InputError(
-        "a file, not a folder" if folder.exists() else "no such folder",
-        where=str(folder),
-        nearest=str(folder.parent / near) if near else None,
-        do=f"see `tlj {arguments.verb} --help`",
-    )
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -216,7 +201,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    _print_report(_existing_folder(arguments))
+    _print_report(existing_folder(arguments.folder, arguments.verb))
 
 
 def _print_report(comparison: pathlib.Path) -> None:
@@ -230,15 +215,35 @@ def _print_report(comparison: pathlib.Path) -> None:
 
 def _plan(arguments: argparse.Namespace) -> None:
     config = _load_config(arguments, needs_workdir=False)
+    import jax
+
+    if "JAX_PLATFORMS" not in os.environ:
+        # A plan computes nothing, and an accelerator would be taken from whoever trains on it.
+        jax.config.update("jax_platforms", "cpu")
     from tlj.benchmark.plan import format_plan, plan
 
     phases = plan(config)
     print(json.dumps(phases, indent=2) if arguments.json else format_plan(phases), flush=True)
 
 
+def _bench(arguments: argparse.Namespace) -> None:
+    config = _load_config(arguments, needs_workdir=False)
+    if arguments.json is not None:
+        check_file(arguments.json, "--json")
+    from tlj.benchmark.bench import bench, format_bench
+
+    measured = bench(config, arguments.strategies, arguments.windows)
+    print(format_bench(measured), flush=True)
+    if arguments.json is not None:
+        from tlj.training.run_files import write_json
+
+        write_json(arguments.json, measured)
+
+
 def _inspect(arguments: argparse.Namespace) -> None:
-    folder = _existing_folder(arguments)
-    from tlj.training.inspection import format_inspection, inspect_run
+    folder = existing_folder(arguments.folder, arguments.verb)
+    from tlj.training.inspection import inspect_run
+    from tlj.training.inspection_text import format_inspection
 
     contents = inspect_run(folder)
     print(json.dumps(contents, indent=2) if arguments.json else format_inspection(contents), flush=True)
@@ -249,29 +254,35 @@ VERBS: dict[str, Verb] = {
         "train every arm at every label budget and seed, and report which helps; resumes",
         "tlj compare --config=configs/digits.py --workdir=runs/digits",
         _compare,
-        ("--config", "--workdir"),
+        _take("--config", "--workdir"),
     ),
     "train": Verb(
         "train one run; resumes",
         "tlj train --config=configs/digits.py --workdir=runs/one --config.strategy=full "
         "--config.model.source=runs/digits/source",
         _train,
-        ("--config", "--workdir"),
+        _take("--config", "--workdir"),
     ),
     "report": Verb(
-        "rebuild the report of a comparison from its run files", "tlj report runs/digits", _report, (), "DIR"
+        "rebuild the report of a comparison from its run files", "tlj report runs/digits", _report, folder="DIR"
     ),
     "plan": Verb(
         "show what each phase would train, and its cost, without training",
         "tlj plan --config=configs/digits.py --config.strategy=last_blocks:1",
         _plan,
-        ("--config", "--workdir", "--json"),
+        _take("--config", "--workdir", "--json"),
+    ),
+    "bench": Verb(
+        "measure the step time of each phase of strategies, beside its FLOPs",
+        "tlj bench --config=configs/digits.py --strategies=linear_probe,last_blocks:1,full",
+        _bench,
+        {**_take("--config"), **_BENCH_FLAGS},
     ),
     "inspect": Verb(
         "show what a run's checkpoint holds, and what moved",
         "tlj inspect runs/digits/runs/full/10/0",
         _inspect,
-        ("--json",),
+        _take("--json"),
         folder="RUN",
     ),
 }

@@ -33,9 +33,12 @@ def test_folders_have_no_characters_that_paths_object_to():
         ("full@mean-var", "did you mean 'mean_var'?"),
         ("full@", "no init after the @"),
         ("scratch@pretrained", "cannot start from init 'pretrained'"),
-        ("last_blocks", "takes 1 whole number(s) after the name; write 'last_blocks:1'"),
-        ("last_blocks:x", "takes 1 whole number(s)"),
-        ("full:2", "takes 0 whole number(s)"),
+        ("last_blocks", "'last_blocks': last_blocks takes a whole number; write 'last_blocks:1'"),
+        ("last_blocks:x", "last_blocks takes a whole number"),
+        ("full:2", "full takes nothing; write 'full'"),
+        ("copy_train:1@scratch", "strategy 'copy_train:1' cannot start from init 'scratch'"),
+        ("full+l2_sp@scratch", "strategy 'full+l2_sp' cannot start from init 'scratch'"),
+        ("scratch+l2_sp", "config.arms[3]: 'scratch+l2_sp' pulls towards a random start"),
     ],
 )
 def test_a_wrong_arm_is_one_clear_line(text, message):

@@ -11,45 +11,58 @@ import jax
 from ml_collections import ConfigDict
 
 from tlj import config as configuration
-from tlj.freezing.partition import Phase
-from tlj.freezing.strategies import parse_strategy, resolve_init
+from tlj.freezing.phases import Phase
+from tlj.freezing.strategies import control_name, parse_strategy, resolve_init
 from tlj.training.compiled import abstract_state, lower_step
-from tlj.training.manifest import format_label_table, label_table
-from tlj.training.setup import Setup, model_layout, set_up
+from tlj.training.manifest import format_label_table, label_table, start_of
+from tlj.training.setup import Setup, set_up
 
 
-def _flops(setup: Setup, phase: Phase) -> float:
-    """FLOPs of one step, from the program as it goes into the compiler."""
+def lowered_flops(setup: Setup, phase: Phase) -> float:
+    """Returns the FLOPs of one step of a phase, from the program as it goes into the compiler."""
     return float((lower_step(setup, phase).cost_analysis() or {}).get("flops", float("nan")))
 
 
-def plan_phases(setup: Setup) -> list[dict[str, Any]]:
+def plan_phases(setup: Setup, full: Setup) -> list[dict[str, Any]]:
     """Returns the plan of each phase of a run.
 
     Args:
       setup: of the run.
+      full: of the run that trains everything.
 
     Returns:
-      Rows with ``start``, ``relative_flops`` (of a step that trains everything), ``optimizer_bytes``, ``trained_share``
-      (of the parameters) and ``groups`` (the label table).
+      Rows with ``start``, ``start_rule``, ``relative_flops`` (of a step that trains everything), ``optimizer_bytes``,
+      ``trained_share`` (of the parameters) and ``groups`` (the label table).
     """
-    (everything,) = parse_strategy("full").phases(model_layout(setup.spec))
-    whole = _flops(setup, everything)
-    rows = []
+    known = {full.phases[0].structure: lowered_flops(full, full.phases[0])}
+    whole, rows = known[full.phases[0].structure], []
     for phase in setup.phases:
         groups = label_table(setup, phase)
-        total = sum(group["parameters"] for group in groups)
         moments = abstract_state(setup, phase).opt_state
+        if phase.structure not in known:
+            known[phase.structure] = lowered_flops(setup, phase)
         rows.append(
             {
-                "start": phase.start,
-                "relative_flops": _flops(setup, phase) / whole,
-                "trained_share": sum(g["parameters"] for g in groups if g["learning_rate"] is not None) / total,
+                **start_of(phase),
+                "relative_flops": known[phase.structure] / whole,
+                "trained_share": sum(group["share"] for group in groups if group["learning_rate"] is not None),
                 "optimizer_bytes": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(moments)),
                 "groups": groups,
             }
         )
     return rows
+
+
+def weightless(config: ConfigDict) -> tuple[dict[str, Any], pathlib.Path]:
+    """Returns the resolved config of the one run that a config describes, and what its source is relative to.
+
+    Where ``pretrain`` would make the model source, none is named: the architecture is in the config, and only the
+    weights are not there yet.
+    """
+    resolved = configuration.run_config(config)
+    if config.pretrain:
+        resolved = {**resolved, "model": {**resolved["model"], "source": ""}}
+    return resolved, pathlib.Path(config.workdir or os.curdir)
 
 
 def plan(config: ConfigDict) -> dict[str, Any]:
@@ -59,26 +72,31 @@ def plan(config: ConfigDict) -> dict[str, Any]:
       config: resolved; the model source need not be there yet where ``pretrain`` would make it.
 
     Returns:
-      ``{"strategy": ..., "phases": [...], "topologies": []}``.
+      ``{"strategy": ..., "init": ..., "control": ..., "phases": [...], "topologies": []}``.
 
     Raises:
       InputError: for anything in the config that cannot be done.
     """
-    resolved = configuration.run_config(config)
-    resolve_init(parse_strategy(config.strategy), config.init)
-    if config.pretrain:
-        # The architecture is in the config; only its weights are not there yet.
-        resolved = {**resolved, "model": {**resolved["model"], "source": ""}, "init": "scratch"}
-    setup = set_up(resolved, pathlib.Path(config.workdir or os.curdir))
-    return {"strategy": config.strategy, "phases": plan_phases(setup), "topologies": []}
+    resolved, base = weightless(config)
+    init = resolve_init(parse_strategy(config.strategy), config.init)
+    setup = set_up(resolved, base, needs_source=False)
+    everything = {**resolved, "strategy": "scratch", "init": "scratch", "groups": {}}
+    return {
+        "strategy": config.strategy,
+        "init": init,
+        "control": control_name(setup.phases, init),
+        "phases": plan_phases(setup, set_up(everything, base, needs_source=False)),
+        "topologies": [],
+    }
 
 
 def format_plan(planned: Mapping[str, Any]) -> str:
     """Returns a plan as text: a label table per phase and what a step of it costs."""
-    parts = [f"strategy {planned['strategy']}"]
+    control = f", a control: {planned['control']}" if planned["control"] else ""
+    parts = [f"strategy {planned['strategy']} from init {planned['init']}{control}"]
     for index, phase in enumerate(planned["phases"]):
         parts.append(
-            f"phase {index}, from step {phase['start']}: trains {phase['trained_share']:.1%} of the parameters, "
+            f"\nphase {index}, from {phase['start_rule']}: trains {phase['trained_share']:.2%} of the parameters, "
             f"{phase['relative_flops']:.3f} of the FLOPs of full training, "
             f"{phase['optimizer_bytes']:,} bytes of optimizer state"
         )

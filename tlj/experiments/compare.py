@@ -14,12 +14,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tlj import config as configuration
-from tlj.benchmark.step_time import measure_step_times, what_is_measured
+from tlj.benchmark.step_time import is_measured, mean_phase_steps, measure_step_times
 from tlj.errors import InputError
 from tlj.experiments.grid import Grid, make_grid
 from tlj.experiments.runner import check_same_config, run_all, train_one
 from tlj.pretrained.runs import source_identity
-from tlj.training.manifest import format_label_table, label_table
+from tlj.training.manifest import format_label_table, label_table, start_of
 from tlj.training.programs import Programs, count_compilations
 from tlj.training.run_files import write_json
 from tlj.training.setup import Setup, set_up
@@ -50,8 +50,8 @@ def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) ->
     for run in grid.runs:
         check_same_config(workdir / run.folder, run.config)
         # The source that a run will load may not be there yet; its architecture is known from the config.
-        known = {**run.config, "init": "scratch", "model": {**run.config["model"], "source": ""}}
-        setups[run.arm.name] = set_up(known if grid.source else run.config, workdir)
+        known = {**run.config, "model": {**run.config["model"], "source": ""}} if grid.source else run.config
+        setups[run.arm.name] = set_up(known, workdir, needs_source=not grid.source)
     if grid.source:
         _check_source(config, grid.source, workdir, next(iter(setups.values())))
     return setups
@@ -77,7 +77,10 @@ def _print_label_tables(setups: Mapping[str, Setup]) -> None:
     """Says what each arm trains, before any of it is trained."""
     for arm, setup in setups.items():
         for phase in setup.phases:
-            print(f"{arm}, from step {phase.start}:\n{format_label_table(label_table(setup, phase))}", file=sys.stderr)
+            print(
+                f"{arm}, from {start_of(phase)['start_rule']}:\n{format_label_table(label_table(setup, phase))}",
+                file=sys.stderr,
+            )
 
 
 def _measure_step_times(grid: Grid, workdir: pathlib.Path, programs: Programs) -> None:
@@ -85,12 +88,15 @@ def _measure_step_times(grid: Grid, workdir: pathlib.Path, programs: Programs) -
     path = workdir / "step_time.json"
     firsts = {arm.name: next(run for run in grid.runs if run.arm == arm) for arm in grid.arms}
     setups = {name: set_up(run.config, workdir) for name, run in firsts.items()}
-    measured = json.loads(path.read_text()) if path.exists() else {"arms": {}}
-    if not set(setups) <= set(measured["arms"]) or measured["what"] != what_is_measured(setups):
-        write_json(path, measure_step_times(setups, programs))
+    summaries: dict[str, list[dict[str, Any]]] = {name: [] for name in setups}
+    for run in grid.runs:
+        summaries[run.arm.name].append(json.loads((workdir / run.folder / "summary.json").read_text()))
+    phase_steps = {name: mean_phase_steps(summaries[name], len(setup.phases)) for name, setup in setups.items()}
+    if not is_measured(json.loads(path.read_text()) if path.exists() else {}, setups, phase_steps):
+        write_json(path, measure_step_times(setups, programs, phase_steps))
 
 
-def _describe(config: ConfigDict, grid: Grid, command: str) -> dict[str, Any]:
+def _describe(config: ConfigDict, grid: Grid, setups: Mapping[str, Setup], command: str) -> dict[str, Any]:
     """What ``comparison.json`` says: all that the evidence needs to know besides the runs' own files."""
     return {
         "task": config.data.source,
@@ -103,6 +109,7 @@ def _describe(config: ConfigDict, grid: Grid, command: str) -> dict[str, Any]:
                 "arm": arm.name,
                 "strategy": arm.strategy,
                 "init": arm.init,
+                "control": setups[arm.name].control,
                 "declared": configuration.to_dict(config.declared).get(arm.name, {}),
                 "diff": grid.diffs[arm.name],
             }
@@ -141,7 +148,7 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
     begin, programs = time.monotonic(), Programs()
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "config.json", {**configuration.to_dict(config), "workdir": ""})
-    write_json(workdir / "comparison.json", _describe(config, grid, command))
+    write_json(workdir / "comparison.json", _describe(config, grid, setups, command))
     with count_compilations() as compiled:
         if grid.source:
             _train_source(grid.source, workdir, programs)

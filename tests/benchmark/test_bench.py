@@ -1,0 +1,166 @@
+import json
+
+import numpy as np
+import pytest
+
+from tlj import config as configuration
+from tlj.benchmark import bench as module
+from tlj.benchmark.bench import bench, format_bench, parse_strategies
+from tlj.benchmark.windows import Windows
+from tlj.errors import InputError
+
+FIELDS = {
+    "strategy", "phase", "start_rule", "devices", "batch", "steps_per_window", "median_s", "p5_s", "p95_s",
+    "examples_per_s", "mfu", "relative_flops", "relative_time", "compile_s", "peak_bytes",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_config):
+    """Two strategies and the reference, really measured, with windows as short as the rule of the house allows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SECONDS", 0.0)
+        return bench(tiny_config("w"), "linear_probe,lp_ft:10", windows=2)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Puts seconds by window in the place of those that a clock would give, program by program."""
+
+    def tell(*seconds):
+        def take_turns(steppers, windows, least):
+            assert len(steppers) == len(seconds)
+            return [Windows(np.array(row), 25) for row in seconds]
+
+        monkeypatch.setattr(module, "take_turns", take_turns)
+
+    return tell
+
+
+def test_every_phase_has_a_row_and_full_is_measured_unasked(measured):
+    rows = [(row["strategy"], row["phase"], row["start_rule"]) for row in measured["rows"]]
+    assert rows == [
+        ("linear_probe", 0, "step 0"), ("lp_ft:10", 0, "step 0"), ("lp_ft:10", 1, "step 10"), ("full", 0, "step 0"),
+    ]  # fmt: skip
+    assert all(set(row) == FIELDS for row in measured["rows"])
+
+
+def test_figures_of_a_row_agree_with_each_other(measured):
+    for row in measured["rows"]:
+        assert 0 < row["p5_s"] <= row["median_s"] <= row["p95_s"]
+        assert row["examples_per_s"] == pytest.approx(16 / row["median_s"])
+        assert (row["batch"], row["devices"], row["steps_per_window"], row["mfu"]) == (16, 1, 20, None)
+        assert row["compile_s"] > 0
+
+
+def test_a_program_is_measured_once_and_stands_in_every_row_that_runs_it(measured):
+    probe, first, second, full = measured["rows"]
+    same = FIELDS - {"strategy", "phase", "start_rule"}
+    assert [probe[name] for name in same] == [first[name] for name in same]
+    assert [second[name] for name in same] == [full[name] for name in same]
+    assert full["relative_time"] == full["relative_flops"] == 1.0
+
+
+def test_a_probe_takes_a_third_of_the_flops_and_less_memory(measured):
+    probe, *_, full = measured["rows"]
+    assert probe["relative_flops"] == pytest.approx(1 / 3, abs=0.04)
+    assert probe["peak_bytes"] < full["peak_bytes"]
+
+
+def test_the_ratio_is_the_median_over_rounds_and_not_that_of_the_medians(tiny_config, told):
+    # The machine is ten times as slow in the last two rounds; within a round the probe always takes a quarter.
+    told([1.0, 1.1, 1.0, 10.0, 10.0], [4.0, 4.4, 4.0, 40.0, 40.0])
+    probe, full = bench(tiny_config("w"), "linear_probe")["rows"]
+    assert probe["relative_time"] == pytest.approx(0.25)
+    # Slow from the middle of the third round on: the medians alone would say 1.1 / 40.
+    told([1.0, 1.0, 1.1, 10.0, 10.0], [4.0, 4.0, 40.0, 40.0, 40.0])
+    probe, full = bench(tiny_config("w"), "linear_probe")["rows"]
+    assert (probe["median_s"], full["median_s"]) == (1.1, 40.0)
+    assert probe["relative_time"] == pytest.approx(0.25)
+
+
+def test_utilisation_is_told_where_the_peak_is_known(tiny_config, told, monkeypatch):
+    monkeypatch.setattr(module, "flops_utilisation", lambda flops, seconds, devices, kind: flops / seconds)
+    told([2.0], [4.0])
+    probe, full = bench(tiny_config("w"), "linear_probe", windows=1)["rows"]
+    assert probe["mfu"] / full["mfu"] == pytest.approx(2 * probe["relative_flops"])
+
+
+def test_an_init_and_a_source_play_no_part(tiny_config, told):
+    told([1.0], [2.0], [3.0], [4.0])
+    rows = bench(tiny_config("w", strategy="linear_probe", init="mean_var"), "copy_train:1,copy_freeze:1,linear_probe")
+    assert [row["strategy"] for row in rows["rows"]] == ["copy_train:1", "copy_freeze:1", "linear_probe", "full"]
+
+
+def test_strategies_are_the_ones_given_or_the_configs_own_and_full():
+    assert parse_strategies("linear_probe, full,linear_probe", "scratch") == ("linear_probe", "full")
+    assert parse_strategies(None, "last_blocks:1") == ("last_blocks:1", "full")
+    assert parse_strategies(None, "full") == ("full",)
+
+
+@pytest.mark.parametrize(
+    ("strategies", "problem"),
+    [
+        ("linear_prob", "--strategies: unknown strategy 'linear_prob'; did you mean 'linear_probe'?"),
+        ("last_blocks:x", "--strategies: 'last_blocks:x': last_blocks takes a whole number"),
+        ("last_blocks:9", "--strategies: last_blocks:9 on a model of 2 blocks"),
+        (" , ", "--strategies: no strategy"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_an_error_of_the_flag(tiny_config, strategies, problem):
+    with pytest.raises(InputError) as error:
+        bench(tiny_config("w"), strategies)
+    assert str(error.value).startswith(problem)
+
+
+def test_a_strategy_of_the_config_that_cannot_be_is_an_error_of_the_config(tiny_config):
+    with pytest.raises(InputError, match="config.strategy: last_blocks:9 on a model of 2 blocks"):
+        bench(tiny_config("w", strategy="last_blocks:9"))
+
+
+def test_at_least_one_window_is_needed(tiny_config):
+    with pytest.raises(InputError, match="--windows: 0 windows; write a whole number"):
+        bench(tiny_config("w"), windows=0)
+
+
+def test_settings_of_groups_hold_for_what_is_asked_for_and_not_for_the_reference(tiny_config, told):
+    config = configuration.merge(
+        tiny_config("w"), {"groups": {"frozen": {"norm_mode": "adapt"}, "head": {"optimizer": "sgd"}}}
+    )
+    told([1.0], [2.0])
+    assert len(bench(config, "linear_probe")["rows"]) == 2
+    config = configuration.merge(tiny_config("w"), {"groups": {"nobody": {"optimizer": "sgd"}}})
+    with pytest.raises(InputError, match="config.groups.nobody: this strategy has no group 'nobody'"):
+        bench(config, "linear_probe")
+
+
+def test_measurements_are_json_and_print_as_a_table(measured):
+    again = json.loads(json.dumps(measured, allow_nan=False))
+    assert (again["what"]["global_batch_size"], again["device"]) == (16, "cpu")
+    assert {"tlj", "jax", "jaxlib"} <= set(again["versions"])
+    title, header, *rows = format_bench(again).splitlines()
+    assert title == "vit, float32, batch 16, 1 x cpu"
+    assert header.split() == [
+        "strategy", "phase", "step", "p5", "to", "p95", "examples/s", "time", "FLOPs", "MFU", "compile", "memory",
+    ]  # fmt: skip
+    assert [row.split()[:2] for row in rows[:4]] == [
+        ["linear_probe", "0"], ["lp_ft:10", "0"], ["lp_ft:10", "1"], ["full", "0"],
+    ]  # fmt: skip
+    assert "median over 2 windows of at least 20 steps" in rows[4]
+    assert "the median over rounds" in rows[5]
+
+
+def test_a_cell_has_the_digits_that_were_measured():
+    row = dict.fromkeys(FIELDS) | {
+        "median_s": 0.0029551,
+        "p5_s": 1.234,
+        "p95_s": 12.34,
+        "peak_bytes": 3 << 20,
+    }
+    row |= {"mfu": 0.4567, "relative_time": 0.25, "examples_per_s": 12345.6, "compile_s": 3.14}
+    cells = {name: module._cell(name, row) for name in module.COLUMNS.values()}
+    assert cells == {
+        "strategy": "-", "phase": "-", "median_s": "2.96 ms", "p5_s": "1,234 to 12,340 ms",
+        "examples_per_s": "12,345.6",
+        "relative_time": "0.250", "relative_flops": "-", "mfu": "45.7%", "compile_s": "3.1 s", "peak_bytes": "3 MiB",
+    }  # fmt: skip

@@ -1,0 +1,93 @@
+"""Windows of steps: compiled steps timed in turns, each on one batch and from a fresh state."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from tlj.freezing.phases import Phase
+from tlj.training.clock import SHORTEST_WINDOW
+from tlj.training.compiled import initial_state, run_keys, step_program
+from tlj.training.initial import run_variables
+from tlj.training.parallel import batch_sharding, put_batch
+from tlj.training.programs import Programs
+from tlj.training.setup import Setup
+
+WARM_UP = 2
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Windows:
+    """What was measured of one program.
+
+    Attributes:
+      seconds: per step, by window; windows of one index were taken in one round.
+      steps: of each window.
+    """
+
+    seconds: Float[np.ndarray, " windows"]
+    steps: int
+
+
+class Stepper:
+    """The compiled step of a phase and a batch for it, ready to be timed.
+
+    A window begins with a state of its own and gives its memory back, so that however many programs take turns, one
+    state is there at a time.
+
+    Args:
+      setup: of the run.
+      phase: of the run.
+      programs: compiled programs to share.
+    """
+
+    def __init__(self, setup: Setup, phase: Phase, programs: Programs):
+        self.setup, self.phase, self._programs = setup, phase, programs
+        self.program, _ = step_program(setup, phase, programs)
+        self._batch = setup.source.batch(np.resize(setup.split.train, setup.config["global_batch_size"]))
+        self._rng = run_keys(setup.config["seed"])
+
+    def window(self, steps: int, warm_up: int = WARM_UP) -> float:
+        """Takes steps that are not timed, then some that are, waits for the device once, and returns seconds per step.
+
+        Args:
+          steps: that are timed.
+          warm_up: steps before them, which bring memory and caches into their usual state.
+        """
+        # Every init is as fast as scratch, which needs no source to be read.
+        seed, adapters = self.setup.config["seed"], self.setup.settings.adapters
+        batch = put_batch(self._batch, batch_sharding(self.setup.mesh))
+        variables, _ = run_variables("scratch", self.setup.spec, None, seed, adapters=adapters)
+        state = initial_state(self.setup, self.phase, variables, self._programs)
+        del variables
+        for _ in range(warm_up):
+            state, _ = self.program.call(state, batch, self._rng)
+        jax.block_until_ready(state)
+        begin = time.perf_counter()
+        for _ in range(steps):
+            state, _ = self.program.call(state, batch, self._rng)
+        jax.block_until_ready(state)
+        return (time.perf_counter() - begin) / steps
+
+    def steps_of(self, seconds: float) -> int:
+        """Returns how many steps a window of that length takes, at least those of the shortest window."""
+        return max(SHORTEST_WINDOW, math.ceil(seconds / self.window(1)))
+
+
+def take_turns(steppers: Sequence[Stepper], windows: int, seconds: float = 0.0) -> list[Windows]:
+    """Times each program over some windows; they take turns, so that a machine that slows down slows all of them.
+
+    Args:
+      steppers: what is timed.
+      windows: of each.
+      seconds: that a window lasts at least, where the shortest window of steps is shorter.
+    """
+    steps = [stepper.steps_of(seconds) if seconds else SHORTEST_WINDOW for stepper in steppers]
+    rounds = [[stepper.window(length) for stepper, length in zip(steppers, steps, strict=True)] for _ in range(windows)]
+    return [Windows(np.array(row), length) for row, length in zip(zip(*rounds, strict=True), steps, strict=True)]
