@@ -119,6 +119,14 @@ def test_equal_steps_are_said_to_favour_transfer(in_memory):
     assert "declared differences" not in text
 
 
+def test_an_arm_whose_plateau_never_came_is_not_taken_for_what_its_name_says(in_memory):
+    comparison = in_memory({"scratch": {10: [0.5, 0.5]}, "lp_ft": {10: [0.6, 0.6]}})
+    summaries = iter([{"phases": [{}], "phases_planned": 2}, {"phases": [{}, {}], "phases_planned": 2}])
+    runs = [replace(r, summary=next(summaries)) if r.key.arm == "lp_ft" else r for r in comparison.runs]
+    assert "In 1 of 2 runs lp_ft never came to its last phase" in parity(replace(comparison, runs=tuple(runs)))
+    assert "never came" not in parity(comparison)
+
+
 def test_what_an_arm_was_declared_to_do_otherwise_is_said(in_memory):
     comparison = in_memory({"scratch": {10: [0.5]}, "linear_probe": {10: [0.6]}})
     diff = {"strategy": ("scratch", "linear_probe"), "optimizer.learning_rate": (0.003, 0.03)}

@@ -60,11 +60,20 @@ def test_a_multiplier_keeps_two_digits(value, text):
         ("linear_probe", "training the head alone (linear_probe)"),
         ("last_blocks:1", "training the last block and the head (last_blocks:1)"),
         ("last_blocks:4", "training the last 4 blocks and the head (last_blocks:4)"),
-        ("surgical:first", "surgical:first"),
+        ("blocks:2-5", "training blocks 2-5 and the head (blocks:2-5)"),
+        ("copy_freeze:3", "copying and freezing the first 3 blocks (copy_freeze:3)"),
+        ("lora:8", "training adapters of rank 8 and the head (lora:8)"),
+        ("gradual:20+discriminative:0.5", "thawing from the head down (gradual:20+discriminative:0.5)"),
+        ("rules", "rules"),
     ],
 )
 def test_an_arm_is_described_by_what_it_trains(name, text):
     assert wording.described(Arm(name, name.partition("@")[0], "pretrained", "transfer", {})) == text
+
+
+def test_random_features_are_called_so():
+    arm = Arm("linear_probe@scratch", "linear_probe", "scratch", "control", {}, "random features")
+    assert wording.described(arm) == "training the head alone on random features (linear_probe@scratch)"
 
 
 def test_lists_read_as_english():

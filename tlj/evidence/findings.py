@@ -196,5 +196,17 @@ def parity(comparison: Comparison) -> str:
     said += f" (declared differences: {'; '.join(otherwise)})" if otherwise else ""
     return (
         f"{said}. Equal steps favour what starts near a solution: {comparison.twin} may catch up with more of them "
-        "(He et al. 2019, arXiv:1811.08883)."
+        f"(He et al. 2019, arXiv:1811.08883).{_unfinished(comparison)}"
     )
+
+
+def _unfinished(comparison: Comparison) -> str:
+    """Names the arms whose later phases waited for a plateau that did not come: they are not what their name says."""
+    said = ""
+    for arm in comparison.arms:
+        runs = [run.summary for run in comparison.runs if run.key.arm == arm.name]
+        short = sum(len(run.get("phases", ())) < run.get("phases_planned", 0) for run in runs)
+        if short:
+            said += f" In {short} of {len(runs)} runs {arm.name} never came to its last phase: "
+            said += "the plateau that it waits for was not reached."
+    return said

@@ -27,6 +27,7 @@ class Arm:
       role: ``twin`` (the arm the others are paired with), ``transfer`` (starts from pretrained parameters) or
         ``control`` (starts from something else).
       diff: ``{dotted key: (value in the twin, value in this arm)}`` of the two resolved configs.
+      control: what the arm is a control for, for example ``random features``; empty where it is none.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Arm:
     init: str
     role: str
     diff: Mapping[str, tuple[Any, Any]]
+    control: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def _arm(entry: Mapping[str, Any], twin: str) -> Arm:
     starts_elsewhere = init in ("scratch", "mean_var") or (not init and strategy == "scratch")
     role = "twin" if name == twin else "control" if starts_elsewhere else "transfer"
     diff = {key: tuple(values) for key, values in (entry.get("diff") or {}).items()}
-    return Arm(name, strategy, init, role, diff)
+    return Arm(name, strategy, init, role, diff, entry.get("control") or "")
 
 
 def _read_runs(directory: Path, keys: list[RunKey]) -> tuple[Run, ...]:

@@ -72,16 +72,31 @@ def where(stretch: Sequence[int], budgets: Sequence[int]) -> str:
     return f"at {first:,} to {of_labels(last)}"
 
 
+_TRAINING = {
+    "full": "fine-tuning everything",
+    "scratch": "training from scratch",
+    "linear_probe": "training the head alone",
+    "last_blocks": "training the last {blocks} and the head",
+    "first_blocks": "training the first {blocks} and the head",
+    "blocks": "training blocks {amount} and the head",
+    "copy_freeze": "copying and freezing the first {blocks}",
+    "copy_train": "copying the first {blocks} and training everything",
+    "lp_ft": "training the head first, then everything",
+    "gradual": "thawing from the head down",
+    "discriminative": "fine-tuning everything at rates that fall with depth",
+    "freeze_out": "freezing from the embedding up",
+    "bias_only": "training the biases and the head",
+    "norm_only": "training the norms and the head",
+    "lora": "training adapters of rank {amount} and the head",
+}
+
+
 def described(arm: Arm) -> str:
     """Says what an arm trains, with its name, ``training the head alone (linear_probe)``."""
-    strategy, _, amount = arm.strategy.partition(":")
-    words = {
-        "full": "fine-tuning everything",
-        "linear_probe": "training the head alone",
-        "scratch": "training from scratch",
-    }.get(strategy)
-    if strategy == "last_blocks" and amount.isdigit():
-        words = f"training the last {'block' if amount == '1' else amount + ' blocks'} and the head"
+    name, _, amount = arm.strategy.partition("+")[0].partition(":")
+    words = _TRAINING.get(name, "").format(amount=amount, blocks="block" if amount == "1" else f"{amount} blocks")
+    if words and arm.control == "random features":
+        words += " on random features"
     return f"{words} ({arm.name})" if words else arm.name
 
 
