@@ -4,12 +4,12 @@
     tlj compare --config=configs/digits.py:resnet --workdir=runs/digits-resnet
 
 150 runs in two to three minutes on two CPU cores, under 1 GB. Test accuracy in %, mean of 5 seeds [95 % t interval],
-at 25, 100 and all 538 labels (2026-11-20, JAX 0.10.2, two CPU threads):
+at 25, 100 and all 538 labels (2026-11-21, JAX 0.10.2, two CPU threads):
 
-    ViT      scratch        50.4 [40.3, 60.5]   70.0 [67.9, 72.1]   85.4 [82.4, 88.4]
-             linear_probe   42.1 [30.8, 53.4]   58.3 [54.4, 62.1]   68.5 [67.7, 69.4]
-             full           54.5 [49.8, 59.2]   75.9 [72.8, 79.0]   94.4 [93.4, 95.4]
-             full@mean_var  60.3 [56.5, 64.1]   79.9 [75.0, 84.8]   93.4 [90.8, 95.9]
+    ViT      scratch        49.5 [45.3, 53.7]   67.9 [61.0, 74.7]   87.7 [83.5, 91.9]
+             linear_probe   48.3 [42.0, 54.5]   61.8 [58.7, 64.9]   67.2 [66.4, 68.0]
+             full           56.6 [51.6, 61.6]   75.9 [74.6, 77.2]   89.2 [88.3, 90.1]
+             full@mean_var  55.2 [51.4, 59.0]   81.1 [77.7, 84.4]   94.0 [92.2, 95.7]
     ResNet   scratch        79.1 [70.3, 87.8]   93.9 [92.2, 95.7]   97.6 [97.3, 97.9]
              full           82.8 [76.6, 89.1]   94.5 [91.7, 97.3]   97.8 [97.7, 98.0]
 """

@@ -5,7 +5,31 @@
     tlj compare --config=configs/strategies.py --workdir=runs/strategies      # all of them against scratch
 
 Each entry of ``STRATEGIES`` is what a config has to say, over that of ``configs/digits.py``; the comment says where the
-strategy comes from. FIGURES
+strategy comes from.
+
+Test accuracy in %, mean of 5 seeds [95 % t interval], at 100 and at all 538 labels, and the FLOPs of the training
+relative to those of ``full`` (2026-11-21, JAX 0.10.2, two CPU threads; 170 runs in six minutes):
+
+    scratch                           67.9 [61.0, 74.7]   87.7 [83.5, 91.9]   1.000
+    full                              75.9 [74.6, 77.2]   89.2 [88.3, 90.1]   1.000
+    linear_probe                      61.8 [58.7, 64.9]   67.2 [66.4, 68.0]   0.333
+    last_blocks:1                     60.8 [56.6, 64.9]   73.8 [72.4, 75.2]   0.555
+    first_blocks:1                    75.1 [69.4, 80.8]   89.0 [86.6, 91.4]   0.793
+    blocks:1-2                        62.8 [59.8, 65.9]   78.6 [75.8, 81.4]   0.776
+    copy_freeze:2                     62.1 [60.3, 64.0]   74.7 [72.4, 77.0]   0.555
+    copy_train:2                      76.1 [71.1, 81.2]   90.6 [88.0, 93.1]   1.000
+    lp_ft:40                          76.3 [71.5, 81.1]   89.2 [88.1, 90.4]   0.833
+    gradual:20+discriminative:ulmfit  63.3 [60.6, 66.0]   73.1 [71.9, 74.3]   0.833
+    discriminative:beit               69.9 [66.5, 73.4]   86.1 [84.8, 87.4]   1.000
+    freeze_out                        76.6 [71.2, 82.1]   87.6 [85.1, 90.1]   0.824
+    bias_only                         64.2 [59.1, 69.4]   77.0 [75.3, 78.8]   0.696
+    norm_only                         62.5 [57.4, 67.5]   75.1 [73.9, 76.3]   0.694
+    lora:4                            68.6 [64.3, 72.9]   83.0 [81.3, 84.7]   0.769
+    full+l2_sp                        64.0 [58.8, 69.2]   86.5 [83.6, 89.4]   1.001
+    rules                             72.4 [68.8, 76.0]   86.8 [85.3, 88.2]   0.768
+
+Nothing was tuned but the rates declared below, the pretrained backbone is one run, and 160 steps are few for what
+starts slowly (``gradual``): a demonstration, not a ranking.
 """
 
 import pathlib

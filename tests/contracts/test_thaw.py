@@ -66,7 +66,7 @@ def test_a_second_run_of_the_same_phases_traces_nothing(transfer, traced, progra
 
 
 def test_compile_time_is_told_by_phase_and_is_no_part_of_step_time(transfer, tmp_path, monkeypatch):
-    slow = 0.5
+    slow = 1.5
     lower = loop.step_program
 
     def slowly(setup, phase, programs):
