@@ -139,7 +139,7 @@ def test_stochastic_depth_grows_linearly_and_skips_a_sample_whole(images):
     [
         (dict(patch_size=3), "patch_size 3 does not divide image_size 224"),
         (dict(heads=7), "heads 7 does not divide width 768"),
-        (dict(pool="max"), "unknown pool 'max'.*use first or mean"),
+        (dict(pool="max"), "unknown pool 'max'.*use one of first, mean"),
         (dict(activation="swish"), "unknown activation 'swish'.*gelu, gelu_tanh, relu"),
     ],
 )

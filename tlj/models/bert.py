@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from tlj.errors import InputError
-from tlj.models.layers import ACTIVATIONS, MLP, SelfAttention
+from tlj.models.layers import MLP, SelfAttention, check_transformer
 
 POOLS = ("pooler", "first", "mean")
 
@@ -56,22 +56,12 @@ class BERTSpec:
     pool: str = "pooler"
 
     def __post_init__(self) -> None:
-        where = "config.model.settings"
-        if self.width % self.heads:
-            raise InputError(
-                f"heads {self.heads} does not divide width {self.width}", where=where, do="choose heads that divide it"
-            )
+        check_transformer(self.width, self.heads, self.activation, self.pool, POOLS)
         if self.padding >= self.vocabulary:
             raise InputError(
                 f"padding {self.padding} is not one of {self.vocabulary} token ids",
-                where=where,
+                where="config.model.settings",
                 do="choose an id below vocabulary",
-            )
-        if self.pool not in POOLS:
-            raise InputError(f"unknown pool {self.pool!r}", where=where, do=f"use one of {', '.join(POOLS)}")
-        if self.activation not in ACTIVATIONS:
-            raise InputError(
-                f"unknown activation {self.activation!r}", where=where, do=f"use one of {', '.join(ACTIVATIONS)}"
             )
 
     def example(self, batch: int) -> dict[str, Int[Array, "batch length"]]:

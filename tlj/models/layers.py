@@ -6,12 +6,14 @@ the freezing room can switch it off by module path without the model knowing (``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
+
+from tlj.errors import InputError
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": lambda x: nn.gelu(x, approximate=False),
@@ -26,6 +28,21 @@ def _in_parts(
     """An initialiser that draws every part by itself, each with its own key, and stacks them."""
     draw = jax.vmap(lambda key: init(key, shape, jnp.float32), out_axes=axis)
     return lambda key: draw(jax.random.split(key, parts))
+
+
+def check_transformer(width: int, heads: int, activation: str, pool: str, pools: Sequence[str]) -> None:
+    """Checks the sizes that transformers of every family have.
+
+    Raises:
+      InputError: where the heads do not divide the width, or an activation or a pooling does not exist.
+    """
+    where = "config.model.settings"
+    if width % heads:
+        raise InputError(f"heads {heads} does not divide width {width}", where=where, do="choose heads that divide it")
+    if pool not in pools:
+        raise InputError(f"unknown pool {pool!r}", where=where, do=f"use one of {', '.join(pools)}")
+    if activation not in ACTIVATIONS:
+        raise InputError(f"unknown activation {activation!r}", where=where, do=f"use one of {', '.join(ACTIVATIONS)}")
 
 
 class FusedDense(nn.Module):

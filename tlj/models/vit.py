@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from tlj.errors import InputError
-from tlj.models.layers import ACTIVATIONS, MLP, SelfAttention
+from tlj.models.layers import MLP, SelfAttention, check_transformer
+
+POOLS = ("first", "mean")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,23 +47,13 @@ class ViTSpec:
     stochastic_depth: float = 0.0
 
     def __post_init__(self) -> None:
-        where = "config.model.settings"
         if self.image_size % self.patch_size:
             raise InputError(
                 f"patch_size {self.patch_size} does not divide image_size {self.image_size}",
-                where=where,
+                where="config.model.settings",
                 do="choose a patch_size that divides it",
             )
-        if self.width % self.heads:
-            raise InputError(
-                f"heads {self.heads} does not divide width {self.width}", where=where, do="choose heads that divide it"
-            )
-        if self.pool not in ("first", "mean"):
-            raise InputError(f"unknown pool {self.pool!r}", where=where, do="use first or mean")
-        if self.activation not in ACTIVATIONS:
-            raise InputError(
-                f"unknown activation {self.activation!r}", where=where, do=f"use one of {', '.join(ACTIVATIONS)}"
-            )
+        check_transformer(self.width, self.heads, self.activation, self.pool, POOLS)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
