@@ -64,7 +64,8 @@ def test_a_multiplier_keeps_two_digits(value, text):
         ("copy_freeze:3", "copying and freezing the first 3 blocks (copy_freeze:3)"),
         ("lora:8", "training adapters of rank 8 and the head (lora:8)"),
         ("gradual:20+discriminative:0.5", "thawing from the head down (gradual:20+discriminative:0.5)"),
-        ("rules", "rules"),
+        ("rules", "training what its rules name (rules)"),
+        ("surgical:first", "surgical:first"),
     ],
 )
 def test_an_arm_is_described_by_what_it_trains(name, text):

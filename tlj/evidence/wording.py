@@ -88,6 +88,7 @@ _TRAINING = {
     "bias_only": "training the biases and the head",
     "norm_only": "training the norms and the head",
     "lora": "training adapters of rank {amount} and the head",
+    "rules": "training what its rules name",
 }
 
 
