@@ -357,3 +357,9 @@ def test_the_module_runs_as_a_program_with_the_exit_code():
     process = run("compre")
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr.startswith("tlj: unknown verb 'compre'")
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault():
+    words = f"{sys.executable} -m tlj plan --config=configs/digits.py --config.strategy=gradual:20 --json | head -1"
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert (done.stdout, done.stderr) == ("{\n", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import decimal
 import math
 import operator
 import re
@@ -151,7 +152,8 @@ def parse_warmup(value: object) -> tuple[float, str]:
 
 def _warmup(value: object) -> str:
     number, unit = parse_warmup(value)
-    return f"{int(number) if number.is_integer() else number} {unit}"
+    # Without an exponent, which a length cannot be written with.
+    return f"{int(number) if number.is_integer() else format(decimal.Decimal(repr(number)), 'f')} {unit}"
 
 
 def _rules(value: object) -> tuple[tuple[str, str], ...]:

@@ -125,12 +125,12 @@ def test_at_least_one_window_is_needed(tiny_config):
 
 def test_settings_of_groups_hold_for_what_is_asked_for_and_not_for_the_reference(tiny_config, told):
     config = configuration.merge(
-        tiny_config("w"), {"groups": {"frozen": {"norm_mode": "adapt"}, "head": {"optimizer": "sgd"}}}
+        tiny_config("w"), {"groups": {"frozen": {"norm_mode": "frozen"}, "head": {"optimizer": "sgd"}}}
     )
     told([1.0], [2.0])
     assert len(bench(config, "linear_probe")["rows"]) == 2
     config = configuration.merge(tiny_config("w"), {"groups": {"nobody": {"optimizer": "sgd"}}})
-    with pytest.raises(InputError, match="config.groups.nobody: this strategy has no group 'nobody'"):
+    with pytest.raises(InputError, match="config.groups.nobody: the strategy has no group 'nobody'"):
         bench(config, "linear_probe")
 
 

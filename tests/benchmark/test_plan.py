@@ -34,7 +34,7 @@ def plan_of(tiny_config):
     def make(strategy, family="vit", **changes):
         source, settings = MODELS[family]
         rules = (("head/.*", "head"), (".*", "frozen")) if strategy == "rules" else ()
-        config = tiny_config("w", strategy=strategy, rules=rules, evaluate={"every": 12}, **changes)
+        config = tiny_config("w", strategy=strategy, rules=rules, evaluate={"every": 4}, **changes)
         config.pretrain = ConfigDict()
         config.data.source, config.label_budget = source, 40
         config.model = ConfigDict({"family": family, "source": "", "settings": settings})

@@ -39,7 +39,7 @@ STRATEGIES = {
             "lora:2",
             "rules",
             "full+l2_sp:0.1:0.1",
-            "linear_probe+l2_sp",
+            "last_blocks:1+l2_sp",
             "last_blocks:1+discriminative",
         ],
         PHASE,

@@ -243,7 +243,7 @@ def test_a_plateau_is_so_many_validations_in_a_row_without_a_lower_loss(losses, 
         ("lp_ft:plateau", [3, 2, 2.5, 2.2, 1, 1], [0, 8]),
         ("lp_ft:plateau", [3, 2.9, 2.8, 2.7, 2.6, 2.5], [0]),
         # After a thaw the count begins anew: the first loss of a phase is the lowest of that phase.
-        ("gradual:plateau", [3, 3, 3, 5, 4, 4, 4, 1], [0, 6, 14]),
+        ("gradual:plateau", [3, 3, 3, 5, 4, 4, 4, 1, 0.5], [0, 6, 14]),
         ("gradual:plateau", [1, 2, 2, 9, 9, 9, 9, 9, 9, 9, 9, 9], [0, 6, 12, 18]),
     ],
 )

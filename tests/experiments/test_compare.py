@@ -251,3 +251,13 @@ def test_train_makes_the_one_run_that_the_config_describes(comparison, tiny_conf
     run = train(config)
     twin = comparison[0] / "runs" / "last_blocks-1" / "40" / "1"
     np.testing.assert_array_equal(predictions(run)["logits"], predictions(twin)["logits"])
+
+
+def test_what_an_arm_cannot_do_is_said_of_the_arm(tiny_config, tmp_path):
+    with pytest.raises(InputError, match="gradual:100 reaches") as caught:
+        compare(tiny_config(tmp_path / "a", arms=("scratch", "gradual:100")), "tlj compare")
+    assert caught.value.where == "config.arms[1]"
+    groups = {"backbone": {"optimizer": "sgd"}}
+    with pytest.raises(InputError, match=r"no group 'backbone' \(arm 'linear_probe'\).*config.declared"):
+        compare(tiny_config(tmp_path / "b", arms=("scratch", "linear_probe"), groups=groups), "tlj compare")
+    assert list(tmp_path.iterdir()) == []

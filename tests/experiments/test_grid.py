@@ -54,3 +54,23 @@ def test_the_source_trains_from_scratch_on_its_own_data(tiny_config):
     assert (source["strategy"], source["init"], source["data"]["source"]) == ("scratch", "scratch", "digits:0-4")
     assert (source["steps"], source["model"]["source"]) == (30, "")
     assert make_grid(tiny_config("w")).runs[0].config["data"]["source"] == "digits:5-9"
+
+
+def test_rules_are_for_the_arms_whose_strategy_they_are(tiny_config):
+    rules = (("head/.*", "head"), (".*", "frozen"))
+    grid = make_grid(tiny_config("unused", arms=("scratch", "full", "rules"), rules=rules))
+    assert {run.arm.name: bool(run.config["rules"]) for run in grid.runs} == {
+        "scratch": False,
+        "full": False,
+        "rules": True,
+    }
+    assert grid.source["rules"] == []
+    with pytest.raises(InputError, match="no arm reads the rules"):
+        make_grid(tiny_config("unused", rules=rules))
+
+
+def test_settings_of_groups_are_for_the_arms_and_not_for_the_source(tiny_config):
+    groups = {"head": {"learning_rate_factor": 10.0}}
+    grid = make_grid(tiny_config("unused", groups=groups))
+    assert {run.config["groups"]["head"]["learning_rate_factor"] for run in grid.runs} == {10.0}
+    assert grid.source["groups"] == {}

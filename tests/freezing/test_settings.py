@@ -70,7 +70,7 @@ def test_settings_hold_for_a_group_in_every_phase_that_has_it():
 
 def test_settings_of_a_group_that_no_phase_has_are_refused_with_the_nearest(refusal):
     error = refusal(complete, {"backbon": {"dropout": False}})
-    assert error.what == "this strategy has no group 'backbon'"
+    assert error.what == "the strategy has no group 'backbon'"
     assert (error.where, error.nearest) == ("config.groups.backbon", "backbone")
     assert error.do == "use one of backbone, frozen, head"
 
@@ -107,14 +107,6 @@ def test_norms_of_what_is_frozen_adapt_where_the_config_says_so_and_no_others():
     assert complete({FROZEN: {"norm_mode": "adapt"}}).adapting == ()
 
 
-def test_a_norm_without_statistics_has_none_to_adapt():
-    bare = dataclasses.replace(LAYOUT, statistics=())
-    phase = make_phase(LABELS, [Group("backbone"), Group("head")], bare)
-    (phase,) = apply_settings((phase,), bare, DEFAULTS, {"backbone": {"norm_mode": "adapt"}})
-    assert phase.adapting == ()
-    assert {path for path in NORM if phase.label_of[path] == FROZEN} == NORM
-
-
 def test_a_group_that_would_be_left_without_parameters_is_refused(refusal):
     labels = {path: "backbone" if path in NORM else "head" if depth == 2 else FROZEN
               for path, depth in LAYOUT.depths.items()}  # fmt: skip
@@ -145,3 +137,11 @@ def test_complete_groups_are_left_as_they_are(backbone, head, frozen):
     phase = complete({"backbone": backbone, "head": head, **({FROZEN: frozen} if frozen else {})})
     assert all(getattr(group, field.name) is not None for group in phase.groups for field in dataclasses.fields(Group))
     assert apply_settings((phase,), LAYOUT, DEFAULTS, {}) == (phase,)
+
+
+def test_norms_without_statistics_cannot_adapt(refusal):
+    phase = make_phase(LABELS, [Group("backbone"), Group("head")], LAYOUT)
+    still = dataclasses.replace(LAYOUT, statistics=())
+    error = refusal(apply_settings, (phase,), still, DEFAULTS, {"backbone": {"norm_mode": "adapt"}})
+    assert "this model keeps none" in error.what
+    assert error.where == "config.groups.backbone.norm_mode"

@@ -214,3 +214,21 @@ def test_a_depth_that_started_at_zero_has_no_relative_distance():
         {"head/kernel": np.ones(4)}, {"head/kernel": np.zeros(4)}, Layout({"head/kernel": 1}, blocks=0), [phase]
     )
     assert (rows[0]["distance"], rows[0]["relative"]) == (2.0, None)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", '{"model": 1}'])
+def test_a_manifest_of_nothing_is_refused_in_a_line(comparison, tmp_path, content):
+    run = shutil.copytree(run_of(comparison, "full"), tmp_path / "run")
+    (run / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match="not a manifest of a run"):
+        inspect_run(run)
+
+
+def test_a_damaged_source_leaves_what_the_run_holds(comparison, tmp_path):
+    workdir = tmp_path / "workdir"
+    shutil.copytree(comparison[0] / "runs" / "linear_probe" / "10" / "0", workdir / "run")
+    (workdir / "source").mkdir()
+    (workdir / "source" / "manifest.json").write_text("{}")
+    report = inspect_run(workdir / "run")
+    assert report["moved_by_depth"] is None
+    assert report["frozen_since_phase_start_unchanged"]

@@ -200,7 +200,7 @@ def test_a_phase_that_waits_for_a_plateau_starts_after_it_and_after_the_same_ste
 
 
 def test_a_plateau_that_never_comes_leaves_the_run_in_its_first_phase(tiny_run, programs, tmp_path):
-    setup = tiny_run(strategy="lp_ft", init="scratch", evaluate={"every": 3}, plateau={"patience": 99})
+    setup = tiny_run(strategy="lp_ft", init="scratch", evaluate={"every": 3}, plateau={"patience": 6})
     summary = train_run(setup, tmp_path, "hash", Surroundings(programs))
     assert [(phase["start"], phase["steps"]) for phase in summary["phases"]] == [(0, 24)]
     assert summary["parameters"]["trained"] == 16 * 5 + 5

@@ -61,7 +61,7 @@ def test_what_is_frozen_says_so_where_its_norms_adapt(tiny_run):
 
 
 def test_the_start_of_a_phase_is_a_step_or_a_rule_in_words(tiny_run):
-    phases = tiny_run(strategy="lp_ft", init="scratch", plateau={"patience": 2}).phases
+    phases = tiny_run(strategy="lp_ft", init="scratch", plateau={"patience": 2}, evaluate={"every": 4}).phases
     assert start_of(phases[0]) == {"start": 0, "start_rule": "step 0"}
     assert start_of(phases[1]) == {"start": None, "start_rule": "a plateau (2 validations without a lower loss)"}
 

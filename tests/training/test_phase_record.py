@@ -39,6 +39,8 @@ def test_a_loss_that_is_lower_by_too_little_is_not_lower():
 
 def test_a_loss_that_is_not_a_number_is_not_lower():
     assert waited_after([1.0, math.nan, math.nan]) == (1.0, 2)
+    assert waited_after([math.nan, 2.0, 1.5, 1.0]) == (1.0, 0)
+    assert waited_after([math.inf, math.nan]) == (None, 2)
     assert waited_after([1.0, math.inf, 0.5]) == (0.5, 0)
 
 

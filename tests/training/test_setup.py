@@ -56,9 +56,14 @@ def test_arm_and_twin_have_one_model_and_preprocessing(comparison, tiny_run):
         ({"strategy": "lora:2", "init": "scratch", "lora": {"alpha": 1.0, "targets": ["quer"]}},
          "did you mean 'query'?"),
         ({"groups": {"haed": {"dropout": False}}},
-         "config.groups.haed: this strategy has no group 'haed'; did you mean 'head'?"),
+         "config.groups.haed: the strategy has no group 'haed'; did you mean 'head'?"),
         ({"groups": {"frozen": {"weight_decay": 0.1}}}, "config.groups.frozen: weight_decay of what is frozen"),
         ({"strategy": "rules", "init": "scratch"}, "config.rules: strategy 'rules' without rules"),
+        ({"rules": [["head/.*", "head"], [".*", "frozen"]]}, "the strategy is 'scratch', which reads no rules"),
+        ({"strategy": "rules", "init": "scratch", "rules": [["head/.*", "a.b"], [".*", "frozen"]]},
+         "'a.b' is no name for a group"),
+        ({"strategy": "linear_probe+l2_sp", "init": "pretrained", "model": {"family": "vit", "source": "source",
+          "settings": {}}}, "'linear_probe+l2_sp' trains nothing that came from the source"),
         ({"strategy": "rules", "init": "scratch", "rules": [["haed/.*", "head"], [".*", "frozen"]]},
          "config.rules: 'haed/.*' matches no parameter"),
     ],
@@ -72,7 +77,9 @@ def test_a_plateau_needs_validation_during_training(tiny_run):
     with pytest.raises(InputError, match="nothing is validated during training") as caught:
         tiny_run(strategy="lp_ft", init="scratch", evaluate={"every": 0})
     assert caught.value.where == "config.evaluate.every"
-    phases = tiny_run(strategy="lp_ft", init="scratch", plateau={"patience": 5, "min_delta": 0.01}).phases
+    phases = tiny_run(
+        strategy="lp_ft", init="scratch", plateau={"patience": 5, "min_delta": 0.01}, evaluate={"every": 2}
+    ).phases
     assert phases[1].start == Plateau(patience=5, min_delta=0.01)
 
 

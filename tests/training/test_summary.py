@@ -28,7 +28,7 @@ def clock_of(*windows):
 
 def test_phases_have_the_steps_between_their_starts_and_cost_what_they_cost(summary_of):
     record = PhaseRecord({}, starts=[0, 9], flops=[10.0, 30.0])
-    setup, summary = summary_of(record, clock_of(0.1, 0.2), strategy="lp_ft")
+    setup, summary = summary_of(record, clock_of(0.1, 0.2), strategy="lp_ft", evaluate={"every": 1})
     total = sum(parameter_sizes(setup).values())
     assert summary["phases"] == [
         {"start": 0, "steps": 9, "trained": HEAD, "flops_per_step": 10.0},
@@ -41,7 +41,7 @@ def test_phases_have_the_steps_between_their_starts_and_cost_what_they_cost(summ
 
 
 def test_a_phase_that_never_began_is_not_counted(summary_of):
-    _, summary = summary_of(PhaseRecord({}, flops=[10.0]), clock_of(0.1), strategy="lp_ft")
+    _, summary = summary_of(PhaseRecord({}, flops=[10.0]), clock_of(0.1), strategy="lp_ft", evaluate={"every": 1})
     assert [phase["steps"] for phase in summary["phases"]] == [24]
     assert summary["parameters"]["trained"] == HEAD
     assert summary["flops"]["training_total"] == 240.0
@@ -57,7 +57,9 @@ def test_what_trained_in_any_phase_counts_as_trained(summary_of):
 
 
 def test_a_cost_that_was_not_measured_is_not_made_up(summary_of):
-    _, summary = summary_of(PhaseRecord({}, starts=[0, 9], flops=[1.0, 1.0]), clock_of(0.1), strategy="lp_ft")
+    _, summary = summary_of(
+        PhaseRecord({}, starts=[0, 9], flops=[1.0, 1.0]), clock_of(0.1), strategy="lp_ft", evaluate={"every": 1}
+    )
     assert summary["timing"]["step_s_by_phase"] == [0.1, None]
     assert summary["cost"]["accelerator_seconds"] is None
 

@@ -52,7 +52,9 @@ def _setups(config: ConfigDict, strategies: str | None) -> dict[str, Setup]:
     setups = {}
     try:
         for strategy in parse_strategies(strategies, config.strategy):
-            setups[strategy] = set_up({**resolved, "strategy": strategy, "init": ""}, base, needs_source=False)
+            rules = resolved["rules"] if strategy.partition("+")[0] == "rules" else []
+            changes = {"strategy": strategy, "init": "", "rules": rules}
+            setups[strategy] = set_up({**resolved, **changes}, base, needs_source=False)
     except InputError as error:
         if strategies is None or error.where != "config.strategy":
             raise
@@ -60,7 +62,7 @@ def _setups(config: ConfigDict, strategies: str | None) -> dict[str, Setup]:
         raise InputError(error.what, where=WHERE, nearest=error.nearest, do=error.do) from error
     if REFERENCE not in setups:
         # Settings of groups belong to the strategies that were asked for.
-        plain = {**resolved, "strategy": REFERENCE, "init": "", "groups": {}}
+        plain = {**resolved, "strategy": REFERENCE, "init": "", "rules": [], "groups": {}}
         setups[REFERENCE] = set_up(plain, base, needs_source=False)
     return setups
 

@@ -80,7 +80,7 @@ def plan(config: ConfigDict) -> dict[str, Any]:
     resolved, base = weightless(config)
     init = resolve_init(parse_strategy(config.strategy), config.init)
     setup = set_up(resolved, base, needs_source=False)
-    everything = {**resolved, "strategy": "scratch", "init": "scratch", "groups": {}}
+    everything = {**resolved, "strategy": "scratch", "init": "scratch", "rules": [], "groups": {}}
     return {
         "strategy": config.strategy,
         "init": init,

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from tlj import config as configuration
 from tlj.benchmark.step_time import is_measured, mean_phase_steps, measure_step_times
 from tlj.errors import InputError
+from tlj.experiments.arms import Arm
 from tlj.experiments.grid import Grid, make_grid
 from tlj.experiments.runner import check_same_config, run_all, train_one
 from tlj.pretrained.runs import source_identity
@@ -51,10 +52,24 @@ def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) ->
         check_same_config(workdir / run.folder, run.config)
         # The source that a run will load may not be there yet; its architecture is known from the config.
         known = {**run.config, "model": {**run.config["model"], "source": ""}} if grid.source else run.config
-        setups[run.arm.name] = set_up(known, workdir, needs_source=not grid.source)
+        try:
+            setups[run.arm.name] = set_up(known, workdir, needs_source=not grid.source)
+        except InputError as error:
+            raise _of_arm(error, run.arm, config) from error
     if grid.source:
         _check_source(config, grid.source, workdir, next(iter(setups.values())))
     return setups
+
+
+def _of_arm(error: InputError, arm: Arm, config: ConfigDict) -> InputError:
+    """Returns the error with the arm it is about, under the key that the user wrote."""
+    where = error.where
+    if where == "config.strategy":
+        where = f"config.arms[{list(config.arms).index(arm.name)}]"
+    do = error.do
+    if where.startswith("config.groups."):
+        do = f"{do}; settings of one arm's groups go under config.declared"
+    return InputError(f"{error.what} (arm {arm.name!r})", where=where, nearest=error.nearest, do=do)
 
 
 def _check_source(config: ConfigDict, source: dict[str, Any], workdir: pathlib.Path, arm: Setup) -> None:

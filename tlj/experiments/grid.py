@@ -83,7 +83,9 @@ def _arm_config(config: ConfigDict, arm: Arm, source_hash: str) -> dict[str, Any
     merged = configuration.merge(config, declared, where=where)
     resolved = configuration.run_config(merged, strategy=arm.strategy, init=arm.init)
     # The source is named by a path; its hash keeps runs on one source apart from runs on the next at the same path.
-    return {**resolved, "model": {**resolved["model"], "source_hash": source_hash}}
+    resolved = {**resolved, "model": {**resolved["model"], "source_hash": source_hash}}
+    # Rules are for the arms whose strategy they are.
+    return resolved if arm.strategy.partition("+")[0] == "rules" else {**resolved, "rules": []}
 
 
 def _source_config(config: ConfigDict) -> dict[str, Any] | None:
@@ -93,7 +95,9 @@ def _source_config(config: ConfigDict) -> dict[str, Any] | None:
     _refuse(config.pretrain, taken, "config.pretrain", "means nothing to the source, which is trained from scratch")
     merged = configuration.merge(config, config.pretrain, where="config.pretrain")
     values = configuration.run_config(merged, strategy="scratch", init="scratch")
-    return {**values, "model": {**values["model"], "source": ""}}
+    # Rules and settings of groups are for the arms.
+    groups = configuration.to_dict(config.pretrain).get("groups", {})
+    return {**values, "model": {**values["model"], "source": ""}, "rules": [], "groups": groups}
 
 
 def label_counts(config: ConfigDict) -> tuple[int, ...]:
@@ -122,6 +126,8 @@ def make_grid(config: ConfigDict) -> Grid:
     if twin.init != "scratch":
         what = f"the twin {twin.name!r} starts from init {twin.init!r}"
         raise InputError(what, where="config.twin", do="name an arm that starts from scratch")
+    if config.rules and not any(arm.strategy.partition("+")[0] == "rules" for arm in arms):
+        raise InputError("no arm reads the rules", where="config.rules", do="add the arm 'rules', or leave them out")
     source = _source_config(config)
     source_hash = configuration.digest(source) if source else _hash_of_files(config)
     configs = {arm.name: _arm_config(config, arm, source_hash) for arm in (*arms, twin)}

@@ -8,7 +8,8 @@ from typing import Any
 from tlj import config as configuration
 from tlj.errors import InputError
 
-ALWAYS_DIFFER = frozenset({"strategy", "init"})
+# Rules are what the strategy `rules` is.
+ALWAYS_DIFFER = frozenset({"strategy", "init", "rules"})
 
 
 def twin_diff(

@@ -62,7 +62,7 @@ def parse_l2_sp(arguments: list[str], *, where: str) -> tuple[float, float]:
     """Returns alpha and beta from the arguments of ``l2_sp``, for example ``["0.1", "0.01"]``; both may be left out.
 
     Raises:
-      InputError: for more than two, or what is no number above 0.
+      InputError: for more than two, or what is no number of at least 0.
     """
     try:
         values = [float(text) for text in arguments]

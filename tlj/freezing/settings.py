@@ -17,10 +17,17 @@ class Timing:
     Attributes:
       steps: of the run.
       plateau: the rule for phases that wait for one, or None where nothing is validated during training.
+      validate_every: steps between validations.
     """
 
     steps: int
     plateau: Plateau | None = None
+    validate_every: int = 1
+
+    def earliest(self, waits: int) -> int:
+        """Returns the step at which so many plateaus, one after the other, can have come at the soonest."""
+        # The first validation of a phase has nothing to be compared with.
+        return waits * (self.plateau.patience + 1) * self.validate_every
 
 
 def apply_settings(
@@ -49,12 +56,18 @@ def apply_settings(
         where = f"config.groups.{name}"
         if name not in names:
             near, do = nearest_name(name, names), f"use one of {', '.join(sorted(names))}"
-            raise InputError(f"this strategy has no group {name!r}", where=where, nearest=near, do=do)
+            raise InputError(f"the strategy has no group {name!r}", where=where, nearest=near, do=do)
         wrong = sorted(set(settings) - {"norm_mode"})
         if name == FROZEN and (wrong or settings["norm_mode"] == "train"):
             setting = wrong[0] if wrong else "norm_mode 'train'"
             raise InputError(
                 f"{setting} of what is frozen", where=where, do="set norm_mode to adapt or frozen, or train a group"
+            )
+        if settings.get("norm_mode") == "adapt" and not layout.statistics:
+            raise InputError(
+                "norm_mode 'adapt' moves running statistics, and this model keeps none",
+                where=f"{where}.norm_mode",
+                do="use 'train' or 'frozen'",
             )
     return tuple(_complete(phase, layout, defaults, of_groups) for phase in phases)
 

@@ -78,6 +78,11 @@ def _open(run: pathlib.Path) -> _Run:
     if not (run / "manifest.json").is_file():
         raise InputError("no run of tlj here (there is no manifest.json)", where=str(run), do="give a run directory")
     manifest, config = _read(run / "manifest.json"), _read(run / "config.json")
+    known = manifest if isinstance(manifest, dict) else {}
+    missing = [name for name in ("model", "phases", "init", "load_report") if name not in known]
+    if missing:
+        what = f"not a manifest of a run: no {', '.join(missing)}"
+        raise InputError(what, where=str(run / "manifest.json"), do="give a whole run directory")
     variables, step = read_variables(run)
     record = _record(run, step)
     adapters = manifest["model"].get("adapters")
@@ -126,12 +131,23 @@ def _phases(manifest: Mapping[str, Any]) -> tuple[Phase, ...]:
 
 
 def _source_of(run: _Run) -> PretrainedSource | None:
-    """The run's model source: its path is relative to the comparison that holds the run, or to where one stands."""
+    """The run's model source, which holds what the run says it loaded, or None where it is gone or another by now.
+
+    Its path is relative to the comparison that holds the run, or to where one stands.
+    """
     source = run.config["model"]["source"]
     if not source:
         return None
-    places = [parent / source for parent in (*run.directory.absolute().parents, pathlib.Path.cwd())]
-    return next((read_run(place) for place in places if (place / "manifest.json").is_file()), None)
+    for parent in (*run.directory.absolute().parents, pathlib.Path.cwd()):
+        if not (parent / source / "manifest.json").is_file():
+            continue
+        try:
+            found = read_run(parent / source)
+        except InputError:  # Damaged: what the run itself holds can be told all the same.
+            continue
+        if _is_loaded_from(found, run.manifest["load_report"]):
+            return found
+    return None
 
 
 def _is_loaded_from(source: PretrainedSource, load_report: Sequence[Mapping[str, Any]]) -> bool:
@@ -144,7 +160,7 @@ def _is_loaded_from(source: PretrainedSource, load_report: Sequence[Mapping[str,
 def _initial(run: _Run) -> tuple[Arrays, Arrays] | None:
     """The parameters and statistics that the run started from, made again; None where its source is gone."""
     manifest, source = run.manifest, _source_of(run)
-    if manifest["init"] != "scratch" and (source is None or not _is_loaded_from(source, manifest["load_report"])):
+    if manifest["init"] != "scratch" and source is None:
         return None
     variables, _ = run_variables(
         manifest["init"],

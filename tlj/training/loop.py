@@ -157,6 +157,10 @@ def _train_phase(run: _Run, state: TrainState, record: PhaseRecord, log: Metrics
     setup, clock, config, index = run.setup, run.clock, run.setup.config, record.index
     steps, following = config["steps"], [phase.start for phase in setup.phases[index + 1 : index + 2]]
     end = min([steps, *(start for start in following if isinstance(start, int))])
+    step, pending = int(state.step), []
+    if step == steps or record.is_over(next(iter(following), None), step):
+        # Restored where the phase ends: there is nothing to compile for it.
+        return state
     program, compiled = step_program(setup, setup.phases[index], run.shared.programs)
     run.compile_s[index] = program.compile_s if compiled else 0.0
     record.flops = [*record.flops[:index], program.flops]
@@ -164,7 +168,6 @@ def _train_phase(run: _Run, state: TrainState, record: PhaseRecord, log: Metrics
     batches = training_batches(
         setup.source, setup.split.train, batch_size=config["global_batch_size"], seed=config["seed"], steps=steps
     )
-    step, pending = int(state.step), []
     clock.begin_phase(index)
     while step < steps and not record.is_over(next(iter(following), None), step):
         with clock.charge("input_wait"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import importlib.metadata
 import os
 import platform
@@ -11,13 +12,15 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 import tlj
+from tlj.freezing.modes import norm_mode
 from tlj.freezing.optimizer import decays, hyperparameters, learning_rates
 from tlj.freezing.phases import FROZEN, Phase
 from tlj.pretrained.load_report import LoadReport
 from tlj.pretrained.runs import describe_model
-from tlj.training.setup import Setup
+from tlj.training.setup import Setup, variable_shapes
 from tlj.training.summary import parameter_sizes
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -49,11 +52,21 @@ def label_table(setup: Setup, phase: Phase) -> list[dict[str, Any]]:
                 "decayed": sum(decays(path, group) for path in paths) if group and group.weight_decay else 0,
                 "optimizer": group.optimizer if group else None,
                 "schedule": group.schedule if group else None,
-                "norm_mode": group.norm_mode if group else "adapt" if phase.adapting else FROZEN,
+                "norm_mode": group.norm_mode if group else _frozen_norm_mode(setup, phase),
                 "dropout": group.dropout if group else False,
             }
         )
     return [row for row in rows if row["leaves"]]
+
+
+def _frozen_norm_mode(setup: Setup, phase: Phase) -> str:
+    """What the norms without a trained parameter do; some may adapt while the others are frozen."""
+    shapes = variable_shapes(setup.spec)["batch_stats"]
+    modules = {path.rpartition("/")[0] for path in traverse_util.flatten_dict(shapes, sep="/")}
+    modes = collections.Counter(norm_mode(phase, module) for module in modules)
+    if not modes["adapt"]:
+        return FROZEN
+    return "adapt" if not modes[FROZEN] else f"{FROZEN}, {modes['adapt']} adapt"
 
 
 def start_of(phase: Phase) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -36,7 +37,8 @@ class PhaseRecord:
 
     def observe(self, loss: float, min_delta: float) -> None:
         """Takes in a validation loss of this phase; one that is not a number counts as not lower."""
-        if self.lowest_loss is None or loss < self.lowest_loss - min_delta:
+        lowest = math.inf if self.lowest_loss is None else self.lowest_loss
+        if loss < lowest - min_delta:
             self.lowest_loss, self.waited = loss, 0
         else:
             self.waited += 1

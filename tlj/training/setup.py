@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -150,7 +150,8 @@ def _model(
 def _phases(config: Mapping[str, Any], strategy: Strategy, layout: Layout, epoch_examples: int) -> tuple[Phase, ...]:
     """The strategy's phases, completed by the config's optimizer and by what it says of single groups."""
     optimizer, plateau = config["optimizer"], Plateau(**config["plateau"])
-    timing = Timing(config["steps"], plateau if config["evaluate"]["every"] else None)
+    every = config["evaluate"]["every"]
+    timing = Timing(config["steps"], plateau if every else None, every)
     size = config["global_batch_size"]
 
     def steps_of(warmup: str) -> int:
@@ -174,13 +175,23 @@ def _phases(config: Mapping[str, Any], strategy: Strategy, layout: Layout, epoch
 
 
 def _step_settings(
-    config: Mapping[str, Any], strategy: Strategy, layout: Layout, adapters: Adapters | None
+    config: Mapping[str, Any],
+    strategy: Strategy,
+    layout: Layout,
+    phases: Sequence[Phase],
+    adapters: Adapters | None,
 ) -> StepSettings:
     l2_sp = None
     if strategy.l2_sp:
         deepest = layout.blocks if strategy.copied is None else strategy.copied
         loaded = [path for path, depth in layout.depths.items() if depth <= deepest and path.startswith("backbone/")]
         l2_sp = L2SP(*strategy.l2_sp, loaded=tuple(sorted(loaded)))
+        if not any(set(phase.trained) & set(loaded) for phase in phases):
+            raise InputError(
+                f"{strategy.text!r} trains nothing that came from the source, so l2_sp has nothing to pull",
+                where="config.strategy",
+                do="leave l2_sp out, or train some of the backbone",
+            )
     optimizer = config["optimizer"]
     return StepSettings(optimizer["clip_norm"], optimizer["label_smoothing"], l2_sp, adapters)
 
@@ -208,6 +219,9 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
     )
     strategy = parse_strategy(config["strategy"])
     init = resolve_init(strategy, config["init"])
+    if config["rules"] and strategy.name != "rules":
+        what = f"the strategy is {strategy.text!r}, which reads no rules"
+        raise InputError(what, where="config.rules", do="set config.strategy to 'rules', or leave the rules out")
     batch_sizes = {
         "global_batch_size": config["global_batch_size"],
         "evaluate.batch_size": config["evaluate"]["batch_size"],
@@ -220,6 +234,7 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
     lora = config["lora"]
     adapters = Adapters(strategy.rank, lora["alpha"], tuple(lora["targets"])) if strategy.name == "lora" else None
     layout = model_layout(spec, adapters)
+    phases = _phases(config, strategy, layout, len(train))
     return Setup(
         config=config,
         source=source,
@@ -230,8 +245,8 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
         dtype=config["dtype"],
         preprocessing=preprocessing,
         augmentation=Augmentation(**data["augment"]),
-        settings=_step_settings(config, strategy, layout, adapters),
+        settings=_step_settings(config, strategy, layout, phases, adapters),
         copied=strategy.copied,
-        phases=_phases(config, strategy, layout, len(train)),
+        phases=phases,
         mesh=make_mesh(config["parallel"]["mode"], config["parallel"]["fsdp"], batch_sizes),
     )

@@ -178,7 +178,7 @@ def test_any_valid_strategy_labels_every_leaf_once_in_phases_that_follow_each_ot
     strategy = parse_strategy(text)
     layout = model_layout(specs[family], Adapters(strategy.rank) if strategy.rank else None)
     assert layout.blocks == BLOCKS[family]
-    phases = strategy.phases(layout, Timing(steps, Plateau()))
+    phases = strategy.phases(layout, Timing(steps, Plateau(patience=1)))
     starts = [phase.start for phase in phases if not isinstance(phase.start, Plateau)]
     assert starts[0] == phases[0].start == 0
     assert starts == sorted(set(starts))

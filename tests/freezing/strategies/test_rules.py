@@ -85,7 +85,8 @@ def test_every_pattern_that_is_no_regular_expression_is_refused(refusal, layout)
     error = refusal(by_rules, layout, (("head/(", "head"), ("[", "a"), (".*", FROZEN)))
     assert error.what.startswith("'head/(' is no regular expression (missing ), ")
     assert "; '[' is no regular expression (" in error.what
-    assert (error.where, error.do) == ("config.rules", "mend the pattern")
+    assert error.where == "config.rules"
+    assert error.do == "mend it; a group's name has letters, digits and underscores"
 
 
 def test_the_strategy_without_rules_is_refused_with_an_example(refusal, layout):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from tlj.errors import InputError
 from tlj.freezing.optimizer import hyperparameters, learning_rates
 from tlj.freezing.phases import FROZEN, Plateau
 from tlj.freezing.settings import Timing
@@ -121,3 +122,24 @@ def test_freeze_out_of_a_short_run_still_has_phases_that_follow_each_other(phase
     assert [phase.start for phase in found] == sorted({phase.start for phase in found})
     assert found[-1].start < steps
     assert set(found[0].trained) == set(layout.depths)
+
+
+def test_plateaus_that_cannot_have_come_by_the_end_are_refused(layout):
+    def start(text, steps, every):
+        return parse_strategy(text).phases(layout, Timing(steps, Plateau(patience=3), every))
+
+    # The first validation has nothing to be compared with, so the fourth is the earliest to end a phase.
+    assert len(start("lp_ft", 41, 10)) == 2
+    with pytest.raises(InputError, match="cannot have come before step 40, but the run has 40 steps") as caught:
+        start("lp_ft", 40, 10)
+    assert caught.value.where == "config.evaluate.every"
+    assert len(start("gradual:plateau", 161, 10)) == 5
+    with pytest.raises(InputError, match="gradual waits for 4 plateaus"):
+        start("gradual:plateau", 160, 10)
+
+
+@pytest.mark.parametrize("first", ["0.001", "1e-200"])
+def test_freezing_the_embedding_before_its_first_step_is_refused(phases, first):
+    assert phases("freeze_out:0.3")[0].start == 0
+    with pytest.raises(InputError, match=f"freeze_out:{float(first)} would freeze the embedding before its first"):
+        phases(f"freeze_out:{first}", steps=100)

@@ -76,7 +76,10 @@ def copy_train(layout: Layout, n: int) -> tuple[Phase, ...]:
 
 
 def bias_only(layout: Layout) -> tuple[Phase, ...]:
-    """The biases, those of norms too, and the head train: BitFit (Ben Zaken et al. 2022, arXiv:2106.10199)."""
+    """The biases, those of norms too, and the head train: BitFit (Ben Zaken et al. 2022, arXiv:2106.10199).
+
+    A BatchNorm whose bias trains is in its group's norm mode, ``"train"`` unless told, though its scale is frozen.
+    """
     return _kind_only("bias_only", layout, "biases", lambda path: path.endswith("bias"))
 
 

@@ -171,7 +171,7 @@ def parse_strategy(text: str, *, where: str = "config.strategy") -> Strategy:
         yielded = entry.phases(layout, timing, *given) if entry.timed else entry.phases(layout, *given)
         return rates.decay_by_depth(yielded, layout, decay) if decay else yielded
 
-    # What is drawn anew is no starting point to stay close to.
+    # A random start is none to stay close to; one redrawn at the pretrained scale is the control of the pretrained one.
     inits = tuple(init for init in entry.inits if not (l2_sp and init == "scratch"))
     if not inits:
         raise InputError(f"{text!r} pulls towards a random start", where=where, do="leave l2_sp out")

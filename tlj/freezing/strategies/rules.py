@@ -31,8 +31,12 @@ def by_rules(layout: Layout, rules: Sequence[tuple[str, str]]) -> tuple[Phase, .
             patterns.append((re.compile(pattern), group))
         except re.error as error:
             problems.append(f"{pattern!r} is no regular expression ({error})")
+        if not re.fullmatch(r"\w+", group):
+            problems.append(f"{group!r} is no name for a group")
     if problems:
-        raise InputError("; ".join(problems), where=WHERE, do="mend the pattern")
+        raise InputError(
+            "; ".join(problems), where=WHERE, do="mend it; a group's name has letters, digits and underscores"
+        )
     labels: dict[str, str] = {}
     takers: dict[str, str] = {}
     for pattern, group in patterns:

@@ -63,6 +63,13 @@ def freeze_out(layout: Layout, timing: Timing, first: float = 0.8, scaling: str 
     depths = sorted(set(layout.depths.values()))
     shares = {depth: (first + (1 - first) * depth / layout.head) ** 3 for depth in depths}
     ends = {depth: math.ceil(round(timing.steps * share, 6)) for depth, share in shares.items()}
+    if min(ends.values()) < 1:
+        raise InputError(
+            f"freeze_out:{first} would freeze the embedding before its first of {timing.steps} steps",
+            where="config.strategy",
+            nearest="freeze_out:0.8",
+            do="give a larger share, or use more steps",
+        )
     groups = {
         depth: Group(
             _depth_name(depth, layout),
@@ -100,5 +107,13 @@ def _start(name: str, index: int, when: When, timing: Timing) -> int | Plateau:
             f"{name} waits for a plateau of the validation loss, but nothing is validated during training",
             where="config.evaluate.every",
             do=f"set it to a number of steps, or write {name}:STEPS",
+        )
+    if timing.earliest(index) >= timing.steps:
+        raise InputError(
+            f"{name} waits for {index} plateau{'s' if index > 1 else ''}, which with a validation every "
+            f"{timing.validate_every} steps and a patience of {timing.plateau.patience} cannot have come before step "
+            f"{timing.earliest(index)}, but the run has {timing.steps} steps",
+            where="config.evaluate.every",
+            do=f"validate more often, lower config.plateau.patience, use more steps, or write {name}:STEPS",
         )
     return timing.plateau
