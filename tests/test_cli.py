@@ -359,7 +359,8 @@ def test_the_module_runs_as_a_program_with_the_exit_code():
     assert process.stderr.startswith("tlj: unknown verb 'compre'")
 
 
-def test_a_reader_that_has_seen_enough_is_no_fault():
-    words = f"{sys.executable} -m tlj plan --config=configs/digits.py --config.strategy=gradual:20 --json | head -1"
+def test_a_reader_that_has_gone_is_no_fault():
+    # `true` has closed the pipe long before the plan is made.
+    words = f"{sys.executable} -m tlj plan --config=configs/digits.py --config.strategy=gradual:20 --json | true"
     done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert (done.stdout, done.stderr) == ("{\n", "")
+    assert (done.stdout, done.stderr) == ("", "")

@@ -9,7 +9,7 @@ from tlj.freezing.digests import FrozenChangedError, leaf_digests
 from tlj.pretrained.runs import checkpoint_steps, read_variables
 from tlj.training import loop
 from tlj.training.loop import StoppedError, Surroundings, train_run
-from tlj.training.programs import Programs
+from tlj.training.programs import Programs, count_compilations
 from tlj.training.run_files import read_metrics
 
 
@@ -233,3 +233,14 @@ def test_a_run_with_adapting_norms_moves_statistics_and_no_weight(tiny_run, tmp_
     first, last = variables_at(tmp_path, 1), variables_at(tmp_path, 6)
     moved = {path for path in first if first[path] != last[path]}
     assert moved == {"params/head/kernel", "params/head/bias", *(p for p in first if p.startswith("batch_stats/"))}
+
+
+def test_a_restart_at_the_end_of_a_phase_does_not_compile_that_phase_again(tiny_run, programs, tmp_path):
+    setup = tiny_run(strategy="lp_ft:4", init="scratch", steps=8, checkpoint={"every": 4})
+    whole = train_run(setup, tmp_path / "whole", "hash", Surroundings(programs))
+    with pytest.raises(StoppedError):
+        train_run(setup, tmp_path / "cut", "hash", stop_after(4, programs))
+    with count_compilations() as compiled:
+        resumed = train_run(setup, tmp_path / "cut", "hash", Surroundings(Programs()))
+    assert compiled["train_step"] == 1
+    assert lasting(resumed) == lasting(whole)

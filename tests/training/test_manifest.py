@@ -60,6 +60,15 @@ def test_what_is_frozen_says_so_where_its_norms_adapt(tiny_run):
         assert label_table(setup, setup.phases[0])[-1]["norm_mode"] == mode
 
 
+def test_norms_that_adapt_beside_others_that_do_not_are_counted(tiny_run):
+    config = dict(strategy="last_blocks:1", init="scratch", groups={"backbone": {"norm_mode": "adapt"}})
+    setup = tiny_run("resnet", **config)
+    (phase,) = setup.phases
+    row = label_table(setup, phase)[-1]
+    assert phase.adapting
+    assert (row["name"], row["norm_mode"]) == ("frozen", f"frozen, {len(phase.adapting)} adapt")
+
+
 def test_the_start_of_a_phase_is_a_step_or_a_rule_in_words(tiny_run):
     phases = tiny_run(strategy="lp_ft", init="scratch", plateau={"patience": 2}, evaluate={"every": 4}).phases
     assert start_of(phases[0]) == {"start": 0, "start_rule": "step 0"}
