@@ -21,7 +21,7 @@ from tlj.errors import unknown_name
 
 MODELS = {
     "vit": dict(patch_size=2, width=48, depth=3, heads=3, activation="gelu_tanh"),
-    "resnet": dict(stem="small", stem_width=16, block="basic", stage_depths=(1, 1, 1), stage_widths=(16, 32, 64)),
+    "resnet": dict(stem="cifar", stem_width=16, block="basic", stage_depths=(1, 1, 1), stage_widths=(16, 32, 64)),
 }
 
 

@@ -33,6 +33,19 @@ TINY = {
 
 
 @pytest.fixture(scope="session")
+def shared_data():
+    """Finds a real input beside the project: ``shared_data("pretrained/NAME")``; skips the test where it is absent."""
+    root = pathlib.Path(__file__).parents[2] / "shared"
+
+    def find(path):
+        if not (root / path).exists():
+            pytest.skip(f"no ../shared/{path} beside the project")
+        return root / path
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def tiny_config():
     """Builds the config of a tiny comparison on real digits, with changes: ``tiny_config(workdir, steps=5)``."""
     from tlj import config as configuration

@@ -87,7 +87,7 @@ def test_text_is_read_as_the_command_line_means_it(name, text, value):
         ("global_batch_size", 0),
         ("evaluate.batch_size", 0),
         ("evaluate.every", -1),
-        ("checkpoint.keep", 0),
+        ("checkpoint.latest", 0),
         ("log.every", 0),
         ("parallel.fsdp", 0),
         ("experiments.workers", 0),

@@ -88,6 +88,15 @@ def _or_all(kind: Kind) -> Kind:
     return Kind(f"{kind.expected} or 'all'", convert, mixed=True)
 
 
+def _step() -> Kind:
+    names = ("latest", "best")
+
+    def convert(value):
+        return value if value in names else _whole(0).convert(value)
+
+    return Kind("latest, best or a whole number of at least 0", convert, names, mixed=True)
+
+
 def parse_literal(text: str) -> object:
     """Returns the Python literal that ``text`` spells, or the text itself where it spells none.
 
@@ -126,6 +135,19 @@ def _list_of(kind: Kind) -> Kind:
         return items
 
     return Kind(f"a list, neither empty nor with repeats, of {kind.expected}", convert)
+
+
+def _patterns() -> Kind:
+    def convert(value):
+        items = _items(value) if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)):
+            raise TypeError(value)
+        try:
+            return tuple(re.compile(item).pattern for item in items)
+        except re.error as error:
+            raise ValueError(value) from error
+
+    return Kind("a list of regular expressions", convert)
 
 
 def _yes_no(value: object) -> bool:
@@ -176,6 +198,11 @@ _POSITIVE = _number("a number above 0", lambda x: x > 0)
 _NOT_NEGATIVE = _number("a number of at least 0", lambda x: x >= 0)
 _ANY_TEXT = _text("text", may_be_empty=True)
 _BUDGET = _or_all(_whole(1))
+_KEEP = dataclasses.replace(
+    _one_of("all", "trainable"), expected="one of all, trainable (checkpoint.latest is how many are kept)"
+)
+_STEP = _step()
+_PATTERNS = _patterns()
 _ARM = _text("text such as full or full@mean_var")
 _OPTIMIZER = _one_of("adamw", "sgd", "lamb", "lion")
 _SCHEDULE = _one_of("constant", "linear", "cosine", "slanted_triangular", "rsqrt")
@@ -199,8 +226,10 @@ KEYS: dict[str, Key] = {
     "model.source": Key(
         "",
         _ANY_TEXT,
-        "run folder of the pretrained backbone; relative to the workdir of a comparison, or to here for train",
+        "pretrained model: a run, a folder or file of another origin, or a hub id; relative to the workdir, or to here",
     ),
+    "model.step": Key("latest", _STEP, "of a source that is a run: latest, best (lowest validation loss) or a step"),
+    "model.allow_missing": Key((), _PATTERNS, "patterns of names that a source may lack, add or have in another shape"),
     "data.source": Key("digits", _text("the name of a data source"), "data set, such as digits:5-9"),
     "data.test_fraction": Key(0.4, _FRACTION, "share of the examples kept for the test"),
     "data.validation_fraction": Key(0.2, _FRACTION, "share of the label budget held out for validation"),
@@ -223,7 +252,8 @@ KEYS: dict[str, Key] = {
     "evaluate.every": Key(0, _whole(0), "steps between validations; 0 is only at the end"),
     "evaluate.batch_size": Key(128, _whole(1), "examples per evaluation step"),
     "checkpoint.every": Key(0, _whole(0), "steps between checkpoints; 0 is only at the end"),
-    "checkpoint.keep": Key(2, _whole(1), "checkpoints kept"),
+    "checkpoint.latest": Key(2, _whole(1), "checkpoints kept, the latest"),
+    "checkpoint.keep": Key("all", _KEEP, "what one holds: all, or trainable: all but what never trains, a small delta"),
     "log.every": Key(50, _whole(1), "steps per line of metrics and per timing window"),
     "parallel.mode": Key("jit", _one_of("jit"), "how a step runs over devices"),
     "parallel.fsdp": Key(1, _whole(1), "devices that one copy of the parameters is spread over"),
@@ -245,7 +275,8 @@ GROUP_KEYS: dict[str, Key] = {
 }
 
 FREE: dict[str, str] = {
-    "model.settings": "sizes of the model, checked by its family",
+    "model.settings": "sizes of the model, checked by its family; beside a source, what differs from it",
+    "model.preprocessing": "mean, std, resample, resize_to and keep_aspect of images, where not the source's or data's",
     "groups": f"settings of single groups, {{group: {{{', '.join(GROUP_KEYS)}}}}}; `tlj plan` lists the groups",
     "pretrain": "overrides that make the run of the source, trained once into WORKDIR/source; empty is no source run",
     "declared": "declared differences of an arm from its twin: {arm: overrides}",

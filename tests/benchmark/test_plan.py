@@ -19,7 +19,7 @@ from tlj.training.programs import count_compilations
 ROOT = pathlib.Path(__file__).parent.parent.parent
 MODELS = {
     "vit": ("digits:5-9", dict(patch_size=4, width=16, depth=2, heads=2)),
-    "resnet": ("digits:5-9", dict(stem="small", stem_width=4, block="basic", stage_depths=(1, 1), stage_widths=(4, 8))),
+    "resnet": ("digits:5-9", dict(stem="cifar", stem_width=4, block="basic", stage_depths=(1, 1), stage_widths=(4, 8))),
     "bert": ("synthetic_text:8x3", dict(width=16, depth=2, heads=2)),
 }
 # Every strategy, with arguments that fit models of two blocks and runs of 24 steps.

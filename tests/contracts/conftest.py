@@ -10,7 +10,7 @@ from tlj import config as configuration
 MODELS = {
     "vit": {"patch_size": 4, "width": 16, "depth": 2, "heads": 2, "dropout": 0.1, "stochastic_depth": 0.1},
     "resnet": {
-        "stem": "small",
+        "stem": "cifar",
         "stem_width": 8,
         "block": "basic",
         "stage_depths": (1, 1),

@@ -12,7 +12,8 @@ from tlj.errors import InputError
 from tlj.experiments.arms import parse_arm
 from tlj.experiments.compare import compare
 from tlj.freezing.strategies.registry import NAMES, parse_strategy
-from tlj.pretrained.initialise import INITS, initial_variables
+from tlj.pretrained.initialise import initial_variables
+from tlj.pretrained.load_plan import INITS
 from tlj.pretrained.runs import read_run, read_variables
 from tlj.training.initial import run_variables
 

@@ -30,3 +30,8 @@ def test_longer_text_or_more_token_ids_do_not_fit(length, vocabulary, why):
 
 def test_a_model_keeps_its_vocabulary_and_takes_the_length_of_other_data():
     assert TextPreprocessing(128, 30522).on(TextPreprocessing(16, 1000)) == TextPreprocessing(16, 30522)
+
+
+def test_a_model_keeps_its_padding_and_its_tokenizer_on_other_data():
+    own = TextPreprocessing(128, 30522, padding=1, tokenizer="abc")
+    assert own.on(TextPreprocessing(16, 1000)) == TextPreprocessing(16, 30522, padding=1, tokenizer="abc")

@@ -16,7 +16,7 @@ SPECS = {
     "resnet": ResNetSpec(
         num_classes=3,
         image_size=8,
-        stem="small",
+        stem="cifar",
         stem_width=8,
         block="basic",
         stage_depths=(1, 1),

@@ -23,7 +23,7 @@ from tlj.training.step_settings import StepSettings
 
 VIT = ViTSpec(num_classes=3, image_size=8, patch_size=4, width=16, depth=2, heads=2, dropout=0.1, stochastic_depth=0.1)
 RESNET = ResNetSpec(
-    num_classes=3, image_size=8, stem="small", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16)
+    num_classes=3, image_size=8, stem="cifar", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16)
 )
 SPECS = {"vit": VIT, "resnet": RESNET}
 CASES = [(family, strategy) for family in SPECS for strategy in ("linear_probe", "last_blocks:1")]

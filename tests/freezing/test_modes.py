@@ -19,7 +19,7 @@ from tlj.streams import key
 from tlj.training.setup import model_layout
 
 RESNET = ResNetSpec(
-    num_classes=3, image_size=8, stem="small", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16)
+    num_classes=3, image_size=8, stem="cifar", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16)
 )
 VIT = ViTSpec(num_classes=3, image_size=8, patch_size=4, width=16, depth=2, heads=2, dropout=0.5, stochastic_depth=0.5)
 

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tlj.models.layers import ACTIVATIONS, MLP, Classifier, FusedDense, SelfAttention
+from tlj.errors import InputError
+from tlj.models.layers import ACTIVATIONS, MLP, Classifier, FusedDense, SelfAttention, check_choice
 from tlj.streams import key
 
 A_KEY = key(0, "backbone_init")
@@ -227,6 +228,25 @@ def test_classifier_puts_a_linear_head_on_the_features():
     np.testing.assert_allclose(
         model.apply(variables, images), images.mean((1, 2)) @ head["kernel"], rtol=1e-5, atol=1e-7
     )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_classifier_without_classes_has_no_head_and_returns_float32_features(dtype):
+    images = np.random.default_rng(0).normal(size=(4, 2, 2, 3)).astype(np.float32)
+    model = Classifier(Average(dtype), num_classes=0, dropout=0.5)
+    assert model.init(A_KEY, images) == {}
+    features = model.apply({}, images)
+    assert features.dtype == jnp.float32
+    np.testing.assert_array_equal(features, images.mean((1, 2)).astype(dtype).astype(np.float32))
+    # No dropout either: none would be asked for random numbers.
+    np.testing.assert_array_equal(model.apply({}, images, train=True), features)
+
+
+def test_a_choice_that_does_not_exist_is_refused_with_the_nearest():
+    check_choice("stem", "cifar", ("imagenet", "cifar"))
+    line = r"config\.model\.settings\.stem: unknown stem 'cifr'; did you mean 'cifar'\?; use one of cifar, imagenet"
+    with pytest.raises(InputError, match=line):
+        check_choice("stem", "cifr", ("imagenet", "cifar"))
 
 
 def test_head_starts_from_a_narrow_normal():

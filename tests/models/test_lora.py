@@ -25,7 +25,7 @@ from tlj.streams import key
 VIT = ViTSpec(num_classes=3, image_size=8, patch_size=4, width=16, depth=2, heads=2, mlp_width=24)
 BERT = BERTSpec(num_classes=3, vocabulary=50, width=16, depth=2, heads=2, mlp_width=24, positions=6)
 RESNET = ResNetSpec(
-    num_classes=3, image_size=8, stem="small", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16)
+    num_classes=3, image_size=8, stem="cifar", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16)
 )
 LAYERS = ("query", "key", "value", "out", "up", "down")
 ONE, TWO, ALL = Adapters(3, targets=("up",)), Adapters(2, alpha=3.0), Adapters(4, targets=LAYERS)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import pytest
 from flax import traverse_util
 
@@ -10,14 +11,14 @@ from tlj.errors import InputError
 from tlj.models.bert import BERTSpec
 from tlj.models.registry import FAMILIES, build, depth_of, family_of, make_spec
 from tlj.models.resnet import ResNetSpec
+from tlj.models.shapes import model_shapes
 from tlj.models.vit import ViTSpec
 from tlj.streams import key
-from tlj.training.setup import variable_shapes
 
 SPECS = {
     "vit": ViTSpec(num_classes=3, image_size=8, patch_size=4, width=16, depth=12, heads=2),
     "resnet": ResNetSpec(
-        num_classes=3, image_size=8, stem="small", stem_width=8, stage_depths=(5, 6), stage_widths=(4, 4)
+        num_classes=3, image_size=8, stem="cifar", stem_width=8, stage_depths=(5, 6), stage_widths=(4, 4)
     ),
     "bert": BERTSpec(num_classes=3, vocabulary=50, width=16, depth=3, heads=2, positions=8),
 }
@@ -43,7 +44,7 @@ def test_depth_counts_from_the_embedding_to_the_head(path, depth):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_depth_of_a_family_has_parameters(family):
     spec = SPECS[family]
-    paths = traverse_util.flatten_dict(variable_shapes(spec)["params"], sep="/")
+    paths = traverse_util.flatten_dict(model_shapes(spec)["params"], sep="/")
     depths = {FAMILIES[family].depth_of(path, spec.depth) for path in paths}
     assert depths == set(range(spec.depth + 2))
 
@@ -90,6 +91,34 @@ def test_padding_may_be_the_first_token_id():
     assert make_spec("bert", {"padding": 0}).padding == 0
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_may_have_no_classes(family):
+    spec = make_spec(family, dataclasses.asdict(SPECS[family]), num_classes=0)
+    shapes = model_shapes(spec)["params"]
+    assert set(shapes) == {"backbone"}
+    assert jax.tree.map(jnp.shape, shapes["backbone"]) == jax.tree.map(
+        jnp.shape, model_shapes(SPECS[family])["params"]["backbone"]
+    )
+
+
+@pytest.mark.parametrize("name", ["qkv_bias", "class_token", "mlp_dropout"])
+def test_what_is_true_or_false_is_no_number_and_no_text(name):
+    settings = {"pool": "mean", name: False}
+    assert getattr(make_spec("vit", settings), name) is False
+    for value in (0, 1, "false", None):
+        with pytest.raises(InputError, match=f"settings.{name}: {name} = {value!r} is not true or false"):
+            make_spec("vit", {**settings, name: value})
+
+
+def test_the_dropout_of_the_head_of_bert_is_that_of_the_model_unless_told():
+    rates = {None: 0.3, 0: 0.0, 0.1: 0.1}
+    found = {rate: build(make_spec("bert", {"dropout": 0.3, "head_dropout": rate})).dropout for rate in rates}
+    assert found == rates
+    for rate in (1.0, -0.1, "none", True):
+        with pytest.raises(InputError, match="head_dropout = .* is not a number from 0 to below 1"):
+            make_spec("bert", {"head_dropout": rate})
+
+
 def test_whole_numbers_are_taken_for_rates():
     assert make_spec("vit", {"dropout": 0}).dropout == 0.0
 
@@ -114,6 +143,8 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
         ("vit", {"depth": True}),
         ("vit", {"depth": -1}),
         ("vit", {"pool": 1}),
+        ("vit", {"dropout": None}),
+        ("vit", {"num_classes": None}),
         ("resnet", {"stage_depths": 3}),
     ],
 )
@@ -127,6 +158,9 @@ def test_a_value_of_another_type_is_refused(family, settings):
     ("family", "settings"),
     [
         ("vit", {"patch_size": 0}),
+        ("vit", {"num_classes": -1}),
+        ("vit", {"attention_dropout": 1}),
+        ("resnet", {"first_stage_stride": 0}),
         ("vit", {"heads": 0}),
         ("vit", {"width": 0}),
         ("vit", {"dropout": 1.5}),

@@ -41,8 +41,18 @@ def test_the_default_is_vit_b16_with_its_published_number_of_parameters():
     assert parameters_of(ViTSpec()) == 85_798_656
 
 
-def test_mean_pooling_has_neither_class_token_nor_its_position():
-    assert parameters_of(ViTSpec()) - parameters_of(ViTSpec(pool="mean")) == 2 * 768
+@pytest.mark.parametrize(
+    ("settings", "fewer"),
+    [
+        (dict(pool="mean"), 0),
+        # The token and its position.
+        (dict(pool="mean", class_token=False), 2 * 768),
+        (dict(pool="pooler"), -(768 * 768 + 768)),
+        (dict(qkv_bias=False), 12 * 3 * 768),
+    ],
+)
+def test_a_setting_takes_its_parameters_away_and_no_others(settings, fewer):
+    assert parameters_of(ViTSpec()) - parameters_of(ViTSpec(**settings)) == fewer
 
 
 def test_mlp_is_four_times_as_wide_as_the_tokens_unless_told():
@@ -50,9 +60,18 @@ def test_mlp_is_four_times_as_wide_as_the_tokens_unless_told():
     assert parameters_of(TINY) > parameters_of(dataclasses.replace(TINY, mlp_width=63))
 
 
-@pytest.mark.parametrize("pool", ["first", "mean"])
-def test_logits_are_float32_and_depend_on_every_patch(images, pool):
-    spec = dataclasses.replace(TINY, pool=pool)
+VARIANTS = [
+    dict(pool="first"),
+    dict(pool="mean"),
+    dict(pool="mean", class_token=False),
+    dict(pool="pooler"),
+    dict(qkv_bias=False),
+]
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+def test_logits_are_float32_and_depend_on_every_patch(images, settings):
+    spec = dataclasses.replace(TINY, **settings)
     batches = [images]
     for row, column in ((0, 0), (0, 4), (4, 0), (4, 4)):
         changed = images.copy()
@@ -84,6 +103,34 @@ def test_patches_are_cut_row_by_row_and_projected(images):
     np.testing.assert_allclose(tokens[0], expected, rtol=1e-4, atol=1e-5)
 
 
+def random_variables(spec: ViTSpec):
+    """Random everywhere: a bias or a norm in the wrong place must show."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: rng.normal(0.2, 0.3, size=leaf.shape).astype(np.float32), variables_of(spec))
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+def test_pooling_takes_what_it_says_from_the_normalised_tokens(images, settings):
+    spec = dataclasses.replace(TINY, **settings)
+    variables, seen = random_variables(spec), {}
+
+    def record(next_call, args, kwargs, context):
+        seen["/".join(context.module.path)] = result = next_call(*args, **kwargs)
+        return result
+
+    with nn.intercept_methods(record):
+        features = build(dataclasses.replace(spec, num_classes=0)).apply(variables, images)
+    tokens = np.asarray(seen["backbone/norm"], np.float64)
+    assert tokens.shape == (4, 4 + spec.class_token, 16)
+    expected = tokens[:, -4:].mean(axis=1) if spec.pool == "mean" else tokens[:, 0]
+    if spec.pool == "pooler":
+        pooler = variables["params"]["backbone"]["pooler"]
+        expected = np.tanh(expected @ pooler["kernel"] + pooler["bias"])
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 1e-2
+    assert features.dtype == jnp.float32
+
+
 def test_bfloat16_is_for_computing_and_parameters_stay_float32(images):
     model = build(TINY, "bfloat16")
     variables = jax.jit(model.init)(key(0, "backbone_init"), images)
@@ -96,7 +143,7 @@ def test_bfloat16_is_for_computing_and_parameters_stay_float32(images):
 
 
 def test_evaluation_needs_no_random_numbers_and_ignores_dropout(images):
-    spec = dataclasses.replace(TINY, dropout=0.5, stochastic_depth=0.5)
+    spec = dataclasses.replace(TINY, dropout=0.5, attention_dropout=0.5, stochastic_depth=0.5)
     np.testing.assert_array_equal(logits_of(spec, images), logits_of(TINY, images))
 
 
@@ -108,6 +155,38 @@ def test_training_with_dropout_changes_with_its_key(images):
     )
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
+
+
+def dropouts_of(spec: ViTSpec, images, train: bool) -> dict[str, float]:
+    """Share of the values that each active dropout sets to zero, by its module path."""
+    found = {}
+
+    def record(next_call, args, kwargs, context):
+        result = next_call(*args, **kwargs)
+        if isinstance(context.module, nn.Dropout) and context.module.rate and not kwargs["deterministic"]:
+            found["/".join(context.module.path[1:])] = float(np.mean((result == 0) & (args[0] != 0)))
+        return result
+
+    with nn.intercept_methods(record):
+        build(spec).apply(random_variables(spec), images, train=train, rngs={"dropout": key(0, "dropout")})
+    return found
+
+
+@pytest.mark.parametrize("mlp_dropout", [True, False])
+def test_dropout_stands_after_the_embedding_on_every_branch_and_weight_and_in_the_mlp_unless_told(images, mlp_dropout):
+    spec = dataclasses.replace(TINY, dropout=0.2, attention_dropout=0.4, mlp_dropout=mlp_dropout)
+    many = np.tile(images, (8, 1, 1, 1))
+    rates = {"embedding/Dropout_0": 0.2}
+    for i in range(2):
+        rates |= {f"block{i}/attention/Dropout_0": 0.4, f"block{i}/Dropout_0": 0.2, f"block{i}/Dropout_2": 0.2}
+        rates |= {f"block{i}/mlp/Dropout_0": 0.2} if mlp_dropout else {}
+    found = dropouts_of(spec, many, train=True)
+    assert found == {path: pytest.approx(rate, abs=0.05) for path, rate in rates.items()}
+    assert dropouts_of(spec, many, train=False) == {}
+
+
+def test_without_attention_dropout_no_weight_is_dropped(images):
+    assert not any("attention" in path for path in dropouts_of(dataclasses.replace(TINY, dropout=0.2), images, True))
 
 
 def test_stochastic_depth_grows_linearly_and_skips_a_sample_whole(images):
@@ -139,7 +218,9 @@ def test_stochastic_depth_grows_linearly_and_skips_a_sample_whole(images):
     [
         (dict(patch_size=3), "patch_size 3 does not divide image_size 224"),
         (dict(heads=7), "heads 7 does not divide width 768"),
-        (dict(pool="max"), "unknown pool 'max'.*use one of first, mean"),
+        (dict(pool="max"), "unknown pool 'max'.*use one of first, mean, pooler"),
+        (dict(class_token=False), "pool 'first' takes the class token, but class_token is False; did you mean 'mean'"),
+        (dict(class_token=False, pool="pooler"), "pool 'pooler' takes the class token"),
         (dict(activation="swish"), "unknown activation 'swish'.*gelu, gelu_tanh, relu"),
     ],
 )

@@ -12,7 +12,7 @@ from tlj.training.setup import set_up
 
 SETTINGS = {
     "vit": dict(patch_size=4, width=16, depth=2, heads=2),
-    "resnet": dict(stem="small", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16)),
+    "resnet": dict(stem="cifar", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16)),
 }
 PROGRAMS = Programs()
 
@@ -60,6 +60,12 @@ def resnet_run(tmp_path_factory):
 def run_directory(request):
     """A finished run of each family."""
     return request.getfixturevalue(f"{request.param}_run")
+
+
+@pytest.fixture(scope="session")
+def train_source():
+    """Trains a run on digits 0-4 from scratch: ``train_source(directory, family, **values)``."""
+    return lambda directory, family, **values: train(tiny_config(family, **values), directory)
 
 
 def target_config(source: pathlib.Path, family: str, **values) -> dict:

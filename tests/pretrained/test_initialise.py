@@ -1,6 +1,7 @@
 """The three inits of an arm."""
 
 import copy
+import dataclasses
 
 import jax
 import numpy as np
@@ -12,24 +13,19 @@ from tlj.errors import InputError
 from tlj.models.registry import build
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
-from tlj.pretrained.initialise import (
-    INITS,
-    initial_variables,
-    mean_var_params,
-    moments,
-    pretrained_variables,
-    scratch_variables,
-)
+from tlj.pretrained.initialise import initial_variables, mean_var_params, moments, scratch_variables
+from tlj.pretrained.load_plan import INITS
 from tlj.pretrained.load_report import array_hash
-from tlj.pretrained.runs import PretrainedSource
+from tlj.pretrained.source import PretrainedSource, source_of_variables
 from tlj.streams import key
+from tlj.training.programs import count_compilations
 
 SPECS = {
     "vit": ViTSpec(num_classes=3, image_size=8, patch_size=4, width=16, depth=2, heads=2),
     "resnet": ResNetSpec(
         num_classes=3,
         image_size=8,
-        stem="small",
+        stem="cifar",
         stem_width=8,
         block="basic",
         stage_depths=(1, 1),
@@ -49,7 +45,7 @@ def random_source(spec) -> PretrainedSource:
     variables = jax.tree.map(
         lambda leaf: rng.normal(rng.uniform(-2, 2), rng.uniform(0.5, 3), leaf.shape).astype(np.float32), dict(shapes)
     )
-    return PretrainedSource(spec, Preprocessing(8, (0.5,) * 3, (0.5,) * 3), variables, step=3)
+    return source_of_variables(spec, Preprocessing(8, (0.5,) * 3, (0.5,) * 3), variables, step=3)
 
 
 @pytest.fixture(scope="module", params=list(SPECS))
@@ -129,9 +125,10 @@ def test_a_head_that_is_kept_is_the_source_s(source):
 def test_every_leaf_is_in_the_report_once_with_what_became_of_it(source, init):
     variables, report = initial_variables(init, source.spec, source, 0)
     wanted = flat(variables)
-    assert [leaf.path for leaf in report.leaves] == sorted(wanted)
+    of_model = [leaf for leaf in report.leaves if leaf.path]
+    assert [leaf.path for leaf in of_model] == sorted(wanted)
     found = flat(source.variables)
-    for leaf in report.leaves:
+    for leaf in of_model:
         assert leaf.shape == wanted[leaf.path].shape
         weights = leaf.path.startswith("params/backbone/")
         statistics = leaf.path.startswith("batch_stats/")
@@ -144,6 +141,14 @@ def test_every_leaf_is_in_the_report_once_with_what_became_of_it(source, init):
         assert (leaf.source, leaf.hash) == (
             ("", "") if expected == "reset" else (leaf.path, array_hash(found[leaf.path]))
         )
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_the_head_of_the_source_is_told_as_ignored_where_it_is_not_taken(source, init):
+    _, report = initial_variables(init, source.spec, source, 0)
+    ignored = {leaf.source: leaf.note for leaf in report.leaves if leaf.status == "ignored"}
+    paths = () if init == "scratch" else ("params/head/bias", "params/head/kernel")
+    assert ignored == dict.fromkeys(paths, "the head starts anew")
 
 
 def test_mean_var_has_mean_and_variance_of_every_pretrained_leaf(source):
@@ -171,7 +176,8 @@ def test_mean_var_draws_leaves_of_one_shape_apart(vit_source):
 
 def test_mean_var_gives_a_constant_leaf_back():
     params = {"backbone": {"scale": np.full(4, 1.5, np.float32)}}
-    drawn = mean_var_params(params, moments(params), key(0, "backbone_init"))
+    known = {"backbone/scale": moments(params["backbone"]["scale"])}
+    drawn = mean_var_params(params, known, key(0, "backbone_init"))
     np.testing.assert_array_equal(drawn["backbone"]["scale"], params["backbone"]["scale"])
 
 
@@ -184,7 +190,7 @@ def test_statistics_start_anew_under_scratch_and_mean_var():
 
 def test_moments_are_taken_in_float64():
     leaf = np.full(10**6, 0.1, np.float32) + np.float32(1000)
-    mean, std = moments({"a": {"b": leaf}})["a/b"]
+    mean, std = moments(leaf)
     assert mean == np.float32(leaf.astype(np.float64).mean())
     assert std == 0.0
 
@@ -197,7 +203,7 @@ def test_parameters_are_float32(source, init):
 
 def test_a_source_in_half_precision_becomes_float32(vit_source):
     half = jax.tree.map(lambda leaf: leaf.astype(np.float16), vit_source.variables)
-    source = PretrainedSource(vit_source.spec, vit_source.preprocessing, half, 3)
+    source = source_of_variables(vit_source.spec, vit_source.preprocessing, half)
     variables, _ = initial_variables("pretrained", source.spec, source, 0)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
 
@@ -211,7 +217,7 @@ def test_missing_extra_and_misshapen_leaves_are_listed_in_one_error(vit_source, 
     backbone["block7"] = {"kernel": np.zeros((2, 2), np.float32)}
     variables["batch_stats"] = {"backbone": {"mean": np.zeros(2, np.float32)}}
     backbone["embedding"]["position"] = np.zeros((1, 9, 16), np.float32)
-    source = PretrainedSource(vit_source.spec, vit_source.preprocessing, variables, 3)
+    source = source_of_variables(vit_source.spec, vit_source.preprocessing, variables)
     with pytest.raises(InputError) as caught:
         initial_variables(init, source.spec, source, 0)
     message = str(caught.value)
@@ -228,13 +234,35 @@ def test_missing_extra_and_misshapen_leaves_are_listed_in_one_error(vit_source, 
 
 
 def test_a_head_of_other_classes_is_reset_and_only_kept_where_it_fits(vit_source):
-    scratch, _ = initial_variables("scratch", ViTSpec(7, 8, 4, 16, 2, 2), None, 0)
-    variables, _ = pretrained_variables(scratch, vit_source)
+    spec = ViTSpec(7, 8, 4, 16, 2, 2)
+    variables, _ = initial_variables("pretrained", spec, vit_source, 0)
     assert variables["params"]["head"]["kernel"].shape == (16, 7)
     with pytest.raises(
         InputError, match=r"params/head/bias has shape \(3,\), the model wants \(7,\).*params/head/kernel"
     ):
-        pretrained_variables(scratch, vit_source, keep_head=True)
+        initial_variables("pretrained", spec, vit_source, 0, keep_head=True)
+
+
+def test_leaves_that_a_source_may_lack_start_anew(vit_source):
+    lacking = {"params/backbone/norm/scale", "params/backbone/block1/mlp/up/kernel"}
+    leaves = {path: leaf for path, leaf in vit_source.leaves.items() if path not in lacking}
+    source = dataclasses.replace(vit_source, leaves=leaves, reset=frozenset(lacking))
+    scratch = flat(initial_variables("scratch", source.spec, None, 0)[0])
+    variables, report = initial_variables("pretrained", source.spec, source, 0, keep_head=True)
+    for path, leaf in flat(variables).items():
+        theirs = scratch[path] if path in lacking else leaves[path].read()
+        np.testing.assert_array_equal(leaf, theirs, err_msg=path)
+    assert {leaf.path for leaf in report.leaves if leaf.status == "reset"} == lacking
+
+
+def test_a_load_does_not_draw_a_backbone_that_it_throws_away(vit_source):
+    spec = dataclasses.replace(vit_source.spec, num_classes=9)
+    with count_compilations() as compiled:
+        initial_variables("pretrained", spec, vit_source, 0)
+    assert compiled["initialise_scratch"] == 1
+    with count_compilations() as compiled:
+        initial_variables("scratch", spec, None, 0)
+    assert compiled["initialise_scratch"] == 1
 
 
 def test_inits_that_need_a_source_say_so_and_unknown_ones_are_named():

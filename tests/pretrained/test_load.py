@@ -105,7 +105,7 @@ def test_a_path_may_be_text(vit_run):
 
 
 def test_a_source_or_an_init_that_does_not_exist_is_refused(vit_run, tmp_path):
-    with pytest.raises(InputError, match="no run of tlj here"):
+    with pytest.raises(InputError, match="nothing here"):
         tlj.load(tmp_path / "nothing")
     with pytest.raises(InputError, match="unknown init 'meanvar'; did you mean 'mean_var'"):
         tlj.load(vit_run, init="meanvar")

@@ -20,13 +20,24 @@ def test_a_report_prints_as_one_line_of_counts():
     assert str(LoadReport(())).startswith("0 leaves")
 
 
+def test_what_is_ignored_is_counted_but_is_no_leaf_of_the_model():
+    ignored = LoadedLeaf("", "ignored", "cls.bias", (5,), "eee", "another task's head")
+    resized = LoadedLeaf("params/position", "resized", "pos", (1, 5, 4), "fff", "bicubic from 4x4 to 2x2")
+    assert str(LoadReport((*REPORT.leaves, ignored, resized))) == "4 leaves: 2 loaded, 1 resized, 1 reset, 1 ignored"
+
+
 def test_every_leaf_is_a_row_that_json_gives_back():
     rows = REPORT.rows()
     assert json.loads(json.dumps(rows)) == rows
     assert [row["path"] for row in rows] == [leaf.path for leaf in REPORT.leaves]
     assert rows[0] == {
-        "path": "params/backbone/a/kernel", "status": "loaded", "source": "a/weight", "shape": [2, 3], "hash": "abc",
-    }  # fmt: skip
+        "path": "params/backbone/a/kernel",
+        "status": "loaded",
+        "source": "a/weight",
+        "shape": [2, 3],
+        "hash": "abc",
+        "note": "",
+    }
 
 
 def test_hash_is_of_the_values_and_not_of_their_layout():

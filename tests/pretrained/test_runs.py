@@ -15,7 +15,14 @@ from tlj.freezing.digests import leaf_digests
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
 from tlj.pretrained.initialise import initial_variables
-from tlj.pretrained.runs import checkpoint_steps, describe_model, read_run, read_variables
+from tlj.pretrained.runs import (
+    best_step,
+    checkpoint_metadata,
+    checkpoint_steps,
+    describe_model,
+    read_run,
+    read_variables,
+)
 
 
 def test_a_run_tells_its_spec_its_preprocessing_and_its_step(vit_run, resnet_run):
@@ -144,9 +151,83 @@ def test_a_probe_of_a_run_keeps_its_backbone_and_statistics_bit_by_bit(resnet_ru
     assert leaf_digests(ours["params"]["backbone"]) == leaf_digests(theirs["params"]["backbone"])
     assert leaf_digests(ours["batch_stats"]) == leaf_digests(theirs["batch_stats"])
     manifest = json.loads((target / "manifest.json").read_text())
-    statuses = {row["path"]: row["status"] for row in manifest["load_report"]}
+    statuses = {row["path"]: row["status"] for row in manifest["load_report"] if row["path"]}
     assert len(statuses) == len(jax.tree.leaves(ours))
     assert {path for path, status in statuses.items() if status == "reset"} == {
         "params/head/kernel",
         "params/head/bias",
     }
+    ignored = {row["source"]: row["status"] for row in manifest["load_report"] if not row["path"]}
+    assert ignored == {"params/head/bias": "ignored", "params/head/kernel": "ignored"}
+
+
+@pytest.fixture(scope="module")
+def validated_run(train_source, tmp_path_factory):
+    """A run with checkpoints of steps 1, 2 and 3, each validated; the losses are written by hand."""
+    often = {"checkpoint": {"every": 1, "latest": 3, "keep": "all"}, "evaluate": {"every": 1, "batch_size": 64}}
+    return train_source(tmp_path_factory.mktemp("validated") / "run", "vit", **often)
+
+
+def with_losses(run, directory, losses):
+    copy = shutil.copytree(run, directory / "run")
+    (copy / "metrics.jsonl").write_text("".join(f"{line}\n" for line in losses))
+    return copy
+
+
+def losses(*values):
+    return [json.dumps({"step": step + 1, "validation_loss": value}) for step, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "step"),
+    [
+        (losses(0.5, 0.2, 0.3), 2),
+        (losses(0.2, 0.2, 0.2), 1),
+        # A loss that was not finite is written as null.
+        (losses(None, None, 0.9), 3),
+        # Of a checkpoint that is not kept any more.
+        ([*losses(0.5, 0.4, 0.6), json.dumps({"step": 9, "validation_loss": 0.1})], 2),
+        # A line of training metrics has none, and a kill may cut the last one.
+        ([json.dumps({"step": 1, "loss": 0.1}), *losses(0.5, 0.4), '{"step": 3, "validation_l'], 2),
+    ],
+)
+def test_the_best_step_has_the_lowest_validation_loss_of_those_that_are_kept(validated_run, tmp_path, lines, step):
+    assert best_step(with_losses(validated_run, tmp_path, lines)) == step
+
+
+def test_the_best_step_is_the_one_that_the_run_itself_validated_best(validated_run):
+    rows = [json.loads(line) for line in (validated_run / "metrics.jsonl").read_text().splitlines()]
+    found = {row["step"]: row["validation_loss"] for row in rows if "validation_loss" in row}
+    assert set(found) == set(checkpoint_steps(validated_run)) == {1, 2, 3}
+    assert best_step(validated_run) == min(found, key=found.get)
+
+
+@pytest.mark.parametrize("lines", [[], losses(None, None, None), [json.dumps({"step": 8, "validation_loss": 0.1})]])
+def test_where_no_kept_checkpoint_was_validated_none_is_the_best(validated_run, tmp_path, lines):
+    with pytest.raises(InputError, match="no checkpoint here was validated, so none is the best"):
+        best_step(with_losses(validated_run, tmp_path, lines))
+
+
+@pytest.mark.parametrize(("asked", "step"), [("latest", 3), ("best", 2), (1, 1)])
+def test_a_run_is_read_at_the_step_that_is_asked_for(validated_run, tmp_path, asked, step):
+    run = with_losses(validated_run, tmp_path, losses(0.5, 0.2, 0.3))
+    source = read_run(run, step=asked)
+    assert source.step == step
+    assert leaf_digests(source.variables) == leaf_digests(read_variables(run, step)[0])
+    others = {other: leaf_digests(read_variables(run, other)[0]) for other in {1, 2, 3} - {step}}
+    assert leaf_digests(source.variables) not in others.values()
+
+
+def test_the_leaves_of_a_run_are_told_by_path_and_shape(vit_run):
+    source, (variables, _) = read_run(vit_run), read_variables(vit_run)
+    kernel = source.leaves["params/head/kernel"]
+    assert (kernel.names, kernel.shape) == (("params/head/kernel",), (16, 5))
+    np.testing.assert_array_equal(kernel.read(), variables["params"]["head"]["kernel"])
+    assert (source.classes, source.location) == (("0", "1", "2", "3", "4"), str(vit_run))
+    assert (source.ignored, source.reset, source.files) == ((), frozenset(), {})
+
+
+def test_what_a_checkpoint_says_of_itself_is_read_without_its_arrays(vit_run):
+    told = checkpoint_metadata(vit_run, 3)
+    assert set(told) == {"identity", "record"}
+    assert told["record"]["starts"] == [0]

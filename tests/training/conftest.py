@@ -5,7 +5,7 @@ import pytest
 from tlj import config as configuration
 from tlj.training.setup import set_up
 
-RESNET = dict(stem="small", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16))
+RESNET = dict(stem="cifar", stem_width=8, block="basic", stage_depths=(1, 1), stage_widths=(8, 16))
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from tlj.errors import InputError
+from tlj.freezing.digests import leaf_digests
 from tlj.freezing.regulariser import L2SP
+from tlj.pretrained.base import base_digest
 from tlj.pretrained.initialise import initial_variables
-from tlj.pretrained.runs import checkpoint_steps, read_variables
+from tlj.pretrained.runs import checkpoint_metadata, checkpoint_steps, read_variables
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.compiled import abstract_state, initial_state
+from tlj.training.delta import delta_of
 from tlj.training.phase_record import PhaseRecord
 from tlj.training.programs import Programs
+from tlj.training.summary import state_digests
 
 CONFIG = "c"
 # A float that no short decimal spells: a restart must find the very loss that it waits to fall below.
@@ -126,6 +131,68 @@ def test_the_origin_of_l2_sp_comes_back_too(tiny_run, tmp_path):
         restored, _ = checkpoints.restore_latest(functools.partial(abstract_state, setup))
     assert jax.tree.structure(restored) == jax.tree.structure(whole)
     np.testing.assert_array_equal(restored.origin["head"]["kernel"], variables["params"]["head"]["kernel"])
+
+
+@pytest.fixture(scope="module")
+def probe(tiny_run):
+    """A linear probe that keeps deltas: its setup, what they leave out, and a state of it with its record."""
+    setup = tiny_run(strategy="linear_probe", init="scratch", checkpoint={"keep": "trainable"})
+    variables, _ = initial_variables("scratch", setup.spec, None, 0)
+    whole = initial_state(setup, setup.phases[0], variables, Programs())
+    return setup, delta_of(setup), whole, PhaseRecord(state_digests(whole))
+
+
+def test_a_delta_comes_back_as_the_whole_state_bit_for_bit(probe, tmp_path):
+    setup, delta, whole, record = probe
+    with Checkpoints(tmp_path / "checkpoints", 2, CONFIG, setup.phases, delta) as checkpoints:
+        checkpoints.save(whole, record)
+    held = ocp.metadata(tmp_path / "checkpoints" / "0").metadata
+    assert held["params"].keys() == {"head"}
+    with Checkpoints(tmp_path / "checkpoints", 2, CONFIG, setup.phases, delta) as checkpoints:
+        restored, found = checkpoints.restore_latest(functools.partial(abstract_state, setup))
+    assert found == record
+    assert jax.tree.structure(restored) == jax.tree.structure(whole)
+    for ours, theirs in zip(jax.tree.leaves(restored), jax.tree.leaves(whole), strict=True):
+        assert (ours.dtype, ours.sharding) == (theirs.dtype, theirs.sharding)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_delta_names_its_base_by_a_hash_of_what_it_leaves_out(probe, tmp_path):
+    setup, delta, whole, record = probe
+    with Checkpoints(tmp_path / "checkpoints", 2, CONFIG, setup.phases, delta) as checkpoints:
+        checkpoints.save(whole, record)
+    base = checkpoint_metadata(tmp_path, 0)["base"]
+    frozen = {path: digest for path, digest in leaf_digests(whole.params).items() if path.startswith("backbone/")}
+    assert base["digest"] == base_digest(frozen)
+    assert (base["init"], base["seed"], base["source"], base["identity"]) == ("scratch", 0, "", "")
+
+
+def test_a_delta_is_refused_on_another_base_before_its_tree_is_read(probe, tmp_path, monkeypatch):
+    setup, delta, whole, record = probe
+    other, _ = initial_variables("scratch", setup.spec, None, 1)
+    with Checkpoints(tmp_path / "checkpoints", 2, CONFIG, setup.phases, delta) as checkpoints:
+        checkpoints.save(whole, record)
+    mine = checkpoint_metadata(tmp_path, 0)["base"]["digest"]
+    theirs = delta.base_of(leaf_digests(other["params"])).digest
+    assert mine != theirs
+    elsewhere = dataclasses.replace(delta, start=lambda: other["params"])
+    monkeypatch.setattr(ocp.training.Checkpointer, "load", lambda *_: pytest.fail("the tree was read"))
+    with (
+        Checkpoints(tmp_path / "checkpoints", 2, CONFIG, setup.phases, elsewhere) as checkpoints,
+        pytest.raises(InputError, match=f"base with the hash {mine} .*seed 0 gives {theirs}"),
+    ):
+        checkpoints.restore_latest(functools.partial(abstract_state, setup))
+
+
+def test_a_whole_checkpoint_is_no_delta_whatever_its_config_is_said_to_be(probe, tmp_path):
+    setup, delta, whole, record = probe
+    with Checkpoints(tmp_path / "checkpoints", 2, CONFIG, setup.phases) as checkpoints:
+        checkpoints.save(whole, record)
+    with (
+        Checkpoints(tmp_path / "checkpoints", 2, CONFIG, setup.phases, delta) as checkpoints,
+        pytest.raises(InputError, match="a delta checkpoint that does not tell"),
+    ):
+        checkpoints.restore_latest(functools.partial(abstract_state, setup))
 
 
 def test_two_threads_may_save_at_once(state, tmp_path):

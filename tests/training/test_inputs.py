@@ -81,6 +81,15 @@ def test_text_goes_in_as_it_is_without_labels(types):
         jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 
+@pytest.mark.parametrize("padding", [0, 7])
+def test_text_without_a_mask_gets_one_from_the_padding(padding):
+    ids = np.array([[3, 7, 7], [3, 0, 5]], np.int32)
+    found = evaluation_inputs({"input_ids": ids}, TextPreprocessing(3, 10, padding))
+    assert found.keys() == {"input_ids", "attention_mask"}
+    np.testing.assert_array_equal(found["attention_mask"], ids != padding)
+    assert found["attention_mask"].dtype == np.int32
+
+
 def test_a_model_of_text_has_the_classes_of_the_data_and_the_sizes_of_the_config():
     setup = text_setup()
     assert (setup.spec.num_classes, setup.spec.vocabulary, setup.spec.positions) == (3, 1000, 16)

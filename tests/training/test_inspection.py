@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 import shutil
 
@@ -9,12 +10,15 @@ from ml_collections import ConfigDict
 from tlj import config as configuration
 from tlj.errors import InputError
 from tlj.freezing.phases import Group, Layout, Phase
+from tlj.pretrained.initialise import initial_variables
+from tlj.pretrained.run_source import open_source_of_run
+from tlj.pretrained.source import SourceLeaf
 from tlj.training.inspection import inspect_run, moved_by_depth
 from tlj.training.loop import Surroundings, train_run
 from tlj.training.programs import Programs
 from tlj.training.setup import set_up
 
-RESNET = dict(stem="small", stem_width=4, block="basic", stage_depths=(1, 1), stage_widths=(4, 8))
+RESNET = dict(stem="cifar", stem_width=4, block="basic", stage_depths=(1, 1), stage_widths=(4, 8))
 
 
 def run_of(comparison, arm):
@@ -31,7 +35,7 @@ def train(tiny_config, comparison, tmp_path_factory):
         (workdir / "source").symlink_to(comparison[0] / "source")
         config = tiny_config(workdir, **{"label_budget": 40, "steps": 12, **changes})
         if model:
-            config.model = ConfigDict(model)
+            config.model = ConfigDict({**configuration.default().model.to_dict(), **model})
         run = workdir / "run"
         run.mkdir()
         surroundings = shared
@@ -91,10 +95,10 @@ def test_a_run_in_its_second_phase_tells_what_either_has_trained(train):
 def test_the_phase_is_that_of_the_record_and_not_what_the_step_suggests(train):
     # Nothing is ever lower by 100 nats, so every validation but the first one waits.
     plateau = {"strategy": "lp_ft:plateau", "plateau": {"patience": 1, "min_delta": 100.0}, "evaluate": {"every": 4}}
-    report = inspect_run(train(**plateau, checkpoint={"every": 8, "keep": 9}))
+    report = inspect_run(train(**plateau, checkpoint={"every": 8, "latest": 9}))
     assert (report["step"], report["phase"], report["phase_starts"]) == (12, 1, [0, 8])
     # Stopped at the end of the probe: its checkpoint is of the same step as the start of what follows.
-    report = inspect_run(train(**plateau, checkpoint={"every": 8, "keep": 9}, stop_at=9))
+    report = inspect_run(train(**plateau, checkpoint={"every": 8, "latest": 9}, stop_at=9))
     assert (report["step"], report["phase"]) == (8, 0)
     assert depths_that_moved(report) == [3]
     assert report["largest_frozen_change"] == 0.0
@@ -197,6 +201,48 @@ def test_a_broken_file_of_a_run_is_one_clear_line(comparison, tmp_path, name):
         inspect_run(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategy": "linear_probe"},
+        {"strategy": "lora:2"},
+        {"strategy": "copy_freeze:1"},
+        {"strategy": "linear_probe", "init": "mean_var"},
+        {"strategy": "linear_probe", "init": "scratch"},
+    ],
+    ids=lambda changes: "@".join(changes.values()),
+)
+def test_a_delta_says_so_and_its_figures_are_those_of_the_whole_run(train, changes):
+    whole = inspect_run(train(**changes))
+    delta = inspect_run(train(**changes, checkpoint={"keep": "trainable"}))
+    assert (whole.pop("kept"), whole.pop("base")) == ("all", None)
+    kept, base = delta.pop("kept"), delta.pop("base")
+    assert kept == "trainable"
+    assert (len(base["digest"]), base["init"], base["seed"]) == (16, changes.get("init", "pretrained"), 0)
+    assert base["source"] == ("" if base["init"] == "scratch" else "source")
+    assert delta == whole
+
+
+def test_a_delta_whose_base_is_gone_is_not_inspected(train):
+    run = train(strategy="linear_probe", checkpoint={"keep": "trainable"})
+    (run.parent / "source").unlink()
+    with pytest.raises(InputError, match="not to be had: nothing is left at that place"):
+        inspect_run(run)
+
+
+def test_a_source_of_another_origin_is_found_again_by_what_was_loaded_from_it(train):
+    run = train(strategy="linear_probe")
+    found = open_source_of_run(str(run.parent / "source"), json.loads((run / "config.json").read_text())["model"])
+    # Other names than the model's, two arrays for one leaf, and one that the model does not take.
+    named = {path: dataclasses.replace(leaf, names=("theirs.a", "theirs.b")) for path, leaf in found.leaves.items()}
+    ignored = SourceLeaf(("theirs.c",), (1,), lambda: np.zeros(1, np.float32), "the model does not take it")
+    other = dataclasses.replace(found, leaves=named, ignored=(ignored,))
+    _, report = initial_variables("pretrained", found.spec, other, 0)
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**manifest, "load_report": report.rows()}))
+    assert depths_that_moved(inspect_run(run)) == [3]
+
+
 def test_distances_are_euclidean_and_relative_to_the_start():
     layout = Layout({"backbone/embedding/a": 0, "head/kernel": 1, "head/bias": 1}, blocks=0)
     labels = (("backbone/embedding/a", "frozen"), ("head/bias", "head"), ("head/kernel", "head"))
@@ -220,7 +266,7 @@ def test_a_depth_that_started_at_zero_has_no_relative_distance():
 def test_a_manifest_of_nothing_is_refused_in_a_line(comparison, tmp_path, content):
     run = shutil.copytree(run_of(comparison, "full"), tmp_path / "run")
     (run / "manifest.json").write_text(content)
-    with pytest.raises(InputError, match="not a manifest of a run"):
+    with pytest.raises(InputError, match="not a (manifest of a run|JSON object)"):
         inspect_run(run)
 
 

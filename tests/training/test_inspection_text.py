@@ -18,6 +18,8 @@ def report():
     return {
         "step": 24,
         "phase": 1,
+        "kept": "all",
+        "base": None,
         "phase_starts": [0, 12],
         "leaves": [leaf("backbone/block0/kernel", "frozen"), leaf("head/kernel", "head")],
         "statistics": [statistic("backbone/block0/norm/mean", "frozen", 0.0)],
@@ -52,6 +54,16 @@ def test_it_says_what_is_there_what_moved_and_that_the_rest_did_not(report):
         "",
         "the 1 frozen leaves and 1 frozen statistics of phase 1 have not changed since it began at step 12",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "init", "origin"),
+    [("source", "pretrained", "pretrained, from source 'source'"), ("", "scratch", "scratch, from the seed 3")],
+)
+def test_a_delta_names_the_base_that_it_is_a_delta_on(report, source, init, origin):
+    base = {"digest": "0123456789abcdef", "source": source, "init": init, "seed": 3}
+    text = format_inspection({**report, "kept": "trainable", "base": base})
+    assert text.splitlines()[1] == f"kept: trainable, the rest is the base 0123456789abcdef ({origin})"
 
 
 def test_what_should_not_have_moved_and_did_is_said(report):

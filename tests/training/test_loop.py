@@ -155,7 +155,7 @@ def variables_at(run, step=None):
 
 
 def test_what_is_frozen_at_first_is_bit_identical_until_it_thaws_and_then_moves(tiny_run, programs, tmp_path):
-    setup = tiny_run(strategy="lp_ft:5", init="scratch", steps=12, checkpoint={"every": 1, "keep": 12})
+    setup = tiny_run(strategy="lp_ft:5", init="scratch", steps=12, checkpoint={"every": 1, "latest": 12})
     summary = train_run(setup, tmp_path, "hash", Surroundings(programs))
     backbone = [path for path in variables_at(tmp_path) if path.startswith("params/backbone/")]
     at = {step: variables_at(tmp_path, step) for step in (1, 5, 6, 12)}
@@ -228,7 +228,7 @@ def test_a_frozen_leaf_that_changes_in_an_early_phase_fails_the_run_when_that_ph
 def test_a_run_with_adapting_norms_moves_statistics_and_no_weight(tiny_run, tmp_path):
     groups = {"frozen": {"norm_mode": "adapt"}}
     setup = tiny_run("resnet", strategy="linear_probe", init="scratch", groups=groups, steps=6,
-                     checkpoint={"every": 1, "keep": 6})  # fmt: skip
+                     checkpoint={"every": 1, "latest": 6})  # fmt: skip
     assert train_run(setup, tmp_path, "hash", Surroundings())["frozen_unchanged"]
     first, last = variables_at(tmp_path, 1), variables_at(tmp_path, 6)
     moved = {path for path in first if first[path] != last[path]}

@@ -16,10 +16,14 @@ class TextPreprocessing:
     Attributes:
       length: tokens in a sequence, padding counted.
       vocabulary: every id is below it.
+      padding: the id that stands where there is no token.
+      tokenizer: hash of the content of its tokenizer's files; empty where none travels with the model.
     """
 
     length: int
     vocabulary: int
+    padding: int = 0
+    tokenizer: str = ""
 
     kind: ClassVar[str] = "text"
 

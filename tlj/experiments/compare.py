@@ -19,8 +19,8 @@ from tlj.errors import InputError
 from tlj.experiments.arms import Arm
 from tlj.experiments.grid import Grid, make_grid
 from tlj.experiments.runner import check_same_config, run_all, train_one
-from tlj.pretrained.runs import source_identity
 from tlj.training.manifest import format_label_table, label_table, start_of
+from tlj.training.model_source import source_identity
 from tlj.training.programs import Programs, count_compilations
 from tlj.training.run_files import write_json
 from tlj.training.setup import Setup, set_up
@@ -91,6 +91,8 @@ def _check_source(config: ConfigDict, source: dict[str, Any], workdir: pathlib.P
 def _print_label_tables(setups: Mapping[str, Setup]) -> None:
     """Says what each arm trains, before any of it is trained."""
     for arm, setup in setups.items():
+        if setup.pretrained is not None:
+            print(f"{arm}: {setup.init} from {setup.config['model']['source']}: {setup.load_plan}", file=sys.stderr)
         for phase in setup.phases:
             print(
                 f"{arm}, from {start_of(phase)['start_rule']}:\n{format_label_table(label_table(setup, phase))}",
@@ -203,7 +205,7 @@ def train(config: ConfigDict) -> pathlib.Path:
         raise InputError("a comparison, not a run", where=str(directory), do="give another --workdir")
     resolved = configuration.run_config(config)
     if config.model.source:
-        resolved["model"]["source_hash"] = source_identity(pathlib.Path(config.model.source))
+        resolved["model"]["source_hash"] = source_identity(resolved["model"], pathlib.Path(os.curdir))
     check_same_config(directory, resolved)
     _print_label_tables({config.strategy: set_up(resolved, pathlib.Path(os.curdir))})
     what = f"{config.strategy}, {config.data.source}"

@@ -15,7 +15,7 @@ from tlj.data.splits import split_off_test
 from tlj.errors import InputError
 from tlj.experiments.arms import Arm, parse_arm
 from tlj.experiments.twins import twin_diff
-from tlj.pretrained.runs import source_identity
+from tlj.training.model_source import source_identity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -155,9 +155,7 @@ def make_grid(config: ConfigDict) -> Grid:
 
 def _hash_of_files(config: ConfigDict) -> str:
     """The identity of a model source that this comparison does not train, or nothing where there is none."""
-    if not config.model.source:
-        return ""
-    return source_identity(pathlib.Path(config.workdir, config.model.source))
+    return source_identity(configuration.to_dict(config.model), pathlib.Path(config.workdir))
 
 
 def _joined(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:

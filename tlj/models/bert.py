@@ -1,4 +1,8 @@
-"""BERT (Devlin et al. 2019, arXiv:1810.04805) as an encoder of token sequences, sized by its spec."""
+"""BERT (Devlin et al. 2019, arXiv:1810.04805) as an encoder of token sequences, sized by its spec.
+
+Parameters start as in its release (github.com/google-research/bert, ``modeling.py``): matrices and tables of a normal
+of 0.02, truncated at two standard deviations, biases at zero, LayerNorm scales at one.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,6 @@ from tlj.models.layers import MLP, SelfAttention, check_transformer
 
 POOLS = ("pooler", "first", "mean")
 
-# Of every matrix and embedding table (Devlin et al. 2019, released code: truncated at two standard deviations).
 _INIT = nn.initializers.truncated_normal(0.02)
 
 
@@ -33,9 +36,10 @@ class BERTSpec:
       epsilon: of every LayerNorm.
       positions: the longest sequence it takes.
       types: number of token types (segments).
-      padding: the token id that stands where there is no token; below ``vocabulary``.
-      dropout: rate after the embedding, after each residual branch and on the features.
+      padding: the token id that stands where there is no token, from which data makes its mask; below ``vocabulary``.
+      dropout: rate after the embedding and after each residual branch.
       attention_dropout: rate on the attention weights.
+      head_dropout: rate on the features before the head; None: as ``dropout``.
       pool: ``"pooler"`` passes the first token through a dense layer and tanh, ``"first"`` takes it as it is,
         ``"mean"`` averages the real tokens.
     """
@@ -53,6 +57,7 @@ class BERTSpec:
     padding: int = 0
     dropout: float = 0.1
     attention_dropout: float = 0.1
+    head_dropout: float | None = None
     pool: str = "pooler"
 
     def __post_init__(self) -> None:
@@ -135,12 +140,12 @@ class BERT(nn.Module):
         """Returns the features of a batch.
 
         Args:
-          inputs: ``input_ids``; ``attention_mask``, 0 where there is no token (missing: where the id is ``padding``);
+          inputs: ``input_ids``; ``attention_mask``, 0 where there is no token (missing: every token is real);
             ``token_type_ids``, the segment of each token (missing: all 0).
           train: whether dropout is on.
         """
         spec, ids = self.spec, inputs["input_ids"]
-        mask = inputs["attention_mask"] != 0 if "attention_mask" in inputs else ids != spec.padding
+        mask = inputs.get("attention_mask", jnp.ones_like(ids)) != 0
         types = inputs.get("token_type_ids", jnp.zeros_like(ids))
         tokens = TokenEmbedding(spec, self.dtype, name="embedding")(ids, types, train=train)
         for i in range(spec.depth):

@@ -6,14 +6,14 @@ the freezing room can switch it off by module path without the model knowing (``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from tlj.errors import InputError
+from tlj.errors import InputError, unknown_name
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": lambda x: nn.gelu(x, approximate=False),
@@ -30,19 +30,35 @@ def _in_parts(
     return lambda key: draw(jax.random.split(key, parts))
 
 
+def check_choice(setting: str, value: str, choices: Collection[str]) -> None:
+    """Checks a setting that is one of a few names.
+
+    Args:
+      setting: its name, for example ``"pool"``.
+      value: what was given.
+      choices: what there is.
+
+    Raises:
+      InputError: where the value is none of them.
+    """
+    if value not in choices:
+        raise unknown_name(setting, value, choices, where=f"config.model.settings.{setting}")
+
+
 def check_transformer(width: int, heads: int, activation: str, pool: str, pools: Sequence[str]) -> None:
     """Checks the sizes that transformers of every family have.
 
     Raises:
       InputError: where the heads do not divide the width, or an activation or a pooling does not exist.
     """
-    where = "config.model.settings"
     if width % heads:
-        raise InputError(f"heads {heads} does not divide width {width}", where=where, do="choose heads that divide it")
-    if pool not in pools:
-        raise InputError(f"unknown pool {pool!r}", where=where, do=f"use one of {', '.join(pools)}")
-    if activation not in ACTIVATIONS:
-        raise InputError(f"unknown activation {activation!r}", where=where, do=f"use one of {', '.join(ACTIVATIONS)}")
+        raise InputError(
+            f"heads {heads} does not divide width {width}",
+            where="config.model.settings",
+            do="choose heads that divide it",
+        )
+    check_choice("pool", pool, pools)
+    check_choice("activation", activation, ACTIVATIONS)
 
 
 class FusedDense(nn.Module):
@@ -168,8 +184,9 @@ class MLP(nn.Module):
 class Classifier(nn.Module):
     """A backbone and a linear head: the variables are ``backbone/...`` and ``head/...`` in every family.
 
-    The head starts from a normal of standard deviation 0.02 and zero bias; ``dropout`` is of what it reads. Logits are
-    float32 whatever the backbone computes in.
+    The head starts from a normal of standard deviation 0.02 and zero bias in every family, so that twins share it;
+    ``dropout`` is of what it reads. Logits are float32 whatever the backbone computes in. Without classes
+    (``num_classes`` 0) there is no head, and what it would have read is returned in float32.
     """
 
     backbone: nn.Module
@@ -179,6 +196,8 @@ class Classifier(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array | Mapping[str, Array], *, train: bool = False) -> Float[Array, "batch classes"]:
         features = self.backbone(inputs, train=train)
+        if not self.num_classes:
+            return features.astype(jnp.float32)
         features = nn.Dropout(self.dropout, name="head_dropout")(features, deterministic=not train)
         head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.02), dtype=jnp.float32, name="head")
         return head(features.astype(jnp.float32))

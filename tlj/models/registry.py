@@ -24,7 +24,7 @@ Spec = ViTSpec | ResNetSpec | BERTSpec
 def depth_of(path: str, blocks: int) -> int:
     """Returns the depth of a parameter: 0 for the embedding, i + 1 for block i, ``blocks`` + 1 for the head.
 
-    What stands between the last block and the head (a final norm) belongs to the last block.
+    What stands between the last block and the head (a final norm, a pooler) belongs to the last block.
 
     Args:
       path: the parameter's path, for example ``"backbone/block3/mlp/up/kernel"``.
@@ -44,7 +44,8 @@ class Family:
 
     Attributes:
       name: what ``config.model.family`` says.
-      spec: the frozen dataclass of its sizes; has ``num_classes``, ``depth`` and ``example(batch)``, inputs of zeros.
+      spec: the frozen dataclass of its sizes; has ``num_classes`` (0: no head), ``depth`` and ``example(batch)``,
+        inputs of zeros.
       backbone: the Linen module, built from a spec and a compute dtype.
       preprocessing: the class of what its inputs go through; data of another class does not fit.
       depth_of: from a parameter's path and the number of blocks to its depth.
@@ -59,12 +60,16 @@ class Family:
     head_dropout: Callable[[Spec], float] = lambda spec: 0.0
 
 
+def _bert_head_dropout(spec: BERTSpec) -> float:
+    return spec.dropout if spec.head_dropout is None else spec.head_dropout
+
+
 FAMILIES = {
     family.name: family
     for family in (
         Family("vit", ViTSpec, ViT, Preprocessing),
         Family("resnet", ResNetSpec, ResNet, Preprocessing),
-        Family("bert", BERTSpec, BERT, TextPreprocessing, head_dropout=lambda spec: spec.dropout),
+        Family("bert", BERTSpec, BERT, TextPreprocessing, head_dropout=_bert_head_dropout),
     )
 }
 
@@ -104,13 +109,17 @@ def make_spec(family: str, settings: Mapping[str, Any], **sizes: Any) -> Spec:
 
 
 # Ranges of the settings that are not simply sizes of at least one.
-_AT_LEAST_ZERO = ("mlp_width", "padding")
-_RATES = ("dropout", "attention_dropout", "stochastic_depth", "momentum")
+_AT_LEAST_ZERO = ("num_classes", "mlp_width", "padding")
+_RATES = ("dropout", "attention_dropout", "head_dropout", "stochastic_depth", "momentum")
 
 
 def _checked(name: str, value: Any, default: Any, where: str) -> Any:
     """Returns a setting in the type of its default, or raises the error that says what it should have been."""
-    if isinstance(default, str):
+    if default is None and value is None:
+        return None
+    if isinstance(default, bool):
+        expected, fits = "true or false", isinstance(value, bool)
+    elif isinstance(default, str):
         expected, fits = "text", isinstance(value, str)
     elif isinstance(default, tuple):
         value = tuple(value) if isinstance(value, list | tuple) else value

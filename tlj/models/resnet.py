@@ -1,15 +1,22 @@
-"""The residual network (He et al. 2015, arXiv:1512.03385), sized by its spec."""
+"""The residual network (He et al. 2015, arXiv:1512.03385), sized by its spec.
+
+Parameters start as published: convolutions He normal over the fan out (He et al. 2015, arXiv:1502.01852, section 2.2),
+the scale of the last norm of a block at zero (Goyal et al. 2017, arXiv:1706.02677, section 5.1), other scales at one
+and biases at zero.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from tlj.errors import InputError
+from tlj.models.layers import ACTIVATIONS, check_choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +26,20 @@ class ResNetSpec:
     Attributes:
       num_classes: outputs of the head.
       image_size: height and width of the input in pixels.
-      stem: ``"imagenet"`` is a 7x7 convolution of stride 2 and a 3x3 max pool of stride 2, ``"small"`` one 3x3
+      stem: ``"imagenet"`` is a 7x7 convolution of stride 2 and a 3x3 max pool of stride 2, ``"cifar"`` one 3x3
         convolution, for images of at most 64 pixels.
       stem_width: channels after the stem.
       block: ``"bottleneck"`` (1x1, 3x3, 1x1, four times the stage's width out) or ``"basic"`` (two 3x3).
       stage_depths: blocks per stage.
-      stage_widths: width of each stage; the first block of every later stage halves the resolution.
+      stage_widths: inner width of each stage; the first block of every later stage halves the resolution.
+      first_stage_stride: stride of the first stage's first block.
+      bottleneck_stride: which convolution of a bottleneck has the block's stride: ``"second"`` is the 3x3
+        (torchvision), ``"first"`` the first 1x1 (the paper).
+      shortcut: where a block changes the width or the resolution, ``"projection"`` is a 1x1 convolution with its norm
+        (the paper's option B), ``"padding"`` has no parameters: every stride-th pixel, and zeros for the new channels,
+        half on each side (option A).
+      activation: after the stem and after each sum, a key of ``tlj.models.layers.ACTIVATIONS``; inside a block it is
+        ReLU always, as in transformers.
       momentum: of the running statistics of BatchNorm.
       epsilon: of BatchNorm.
     """
@@ -36,21 +51,43 @@ class ResNetSpec:
     block: str = "bottleneck"
     stage_depths: tuple[int, ...] = (3, 4, 6, 3)
     stage_widths: tuple[int, ...] = (64, 128, 256, 512)
+    first_stage_stride: int = 1
+    bottleneck_stride: str = "second"
+    shortcut: str = "projection"
+    activation: str = "relu"
     momentum: float = 0.9
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        where = "config.model.settings"
         if len(self.stage_depths) != len(self.stage_widths):
             raise InputError(
                 f"{len(self.stage_depths)} stage_depths but {len(self.stage_widths)} stage_widths",
-                where=where,
+                where="config.model.settings",
                 do="give one of each per stage",
             )
-        if self.stem not in ("imagenet", "small"):
-            raise InputError(f"unknown stem {self.stem!r}", where=where, do="use imagenet or small")
-        if self.block not in ("basic", "bottleneck"):
-            raise InputError(f"unknown block {self.block!r}", where=where, do="use basic or bottleneck")
+        check_choice("stem", self.stem, ("imagenet", "cifar"))
+        check_choice("block", self.block, ("basic", "bottleneck"))
+        check_choice("shortcut", self.shortcut, ("projection", "padding"))
+        check_choice("bottleneck_stride", self.bottleneck_stride, ("first", "second"))
+        check_choice("activation", self.activation, ACTIVATIONS)
+        if self.shortcut == "padding":
+            self._check_padding()
+
+    def _check_padding(self) -> None:
+        widths = (self.stem_width, *(width * self.expansion for width in self.stage_widths))
+        for before, after in itertools.pairwise(widths):
+            if after < before or (after - before) % 2:
+                raise InputError(
+                    f"a shortcut by padding cannot go from {before} to {after} channels",
+                    where="config.model.settings.shortcut",
+                    nearest="projection",
+                    do="use projection, or widths that grow by even numbers",
+                )
+
+    @property
+    def expansion(self) -> int:
+        """How many times its inner width a block gives."""
+        return 4 if self.block == "bottleneck" else 1
 
     @property
     def depth(self) -> int:
@@ -100,6 +137,20 @@ class ConvNorm(nn.Module):
         return norm(x, use_running_average=not train)
 
 
+def padded_shortcut(
+    x: Float[Array, "batch h w channels"], features: int, stride: int
+) -> Float[Array, "batch h2 w2 features"]:
+    """Returns every ``stride``-th pixel with zeros for the new channels, half on each side (He et al. 2015, option A).
+
+    Args:
+      x: what the block takes.
+      features: channels that the block gives; more than those of ``x`` by an even number, or as many.
+      stride: of the block, in pixels.
+    """
+    more = (features - x.shape[-1]) // 2
+    return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (more, more)))
+
+
 class ResNetBlock(nn.Module):
     """A residual block; the last norm's scale starts at zero, so it starts as its shortcut (Goyal et al. 2017)."""
 
@@ -112,18 +163,22 @@ class ResNetBlock(nn.Module):
     def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Float[Array, "batch h2 w2 features"]:
         conv = functools.partial(ConvNorm, spec=self.spec, dtype=self.dtype)
         zeros = nn.initializers.zeros
+        out_width = self.width * self.spec.expansion
         if self.spec.block == "basic":
-            out_width = self.width
             y = nn.relu(conv(self.width, 3, self.stride, name="conv0")(x, train=train))
             y = conv(out_width, 3, 1, scale_init=zeros, name="conv1")(y, train=train)
         else:
-            out_width = 4 * self.width
-            y = nn.relu(conv(self.width, 1, 1, name="conv0")(x, train=train))
-            y = nn.relu(conv(self.width, 3, self.stride, name="conv1")(y, train=train))
+            first, second = (self.stride, 1) if self.spec.bottleneck_stride == "first" else (1, self.stride)
+            y = nn.relu(conv(self.width, 1, first, name="conv0")(x, train=train))
+            y = nn.relu(conv(self.width, 3, second, name="conv1")(y, train=train))
             y = conv(out_width, 1, 1, scale_init=zeros, name="conv2")(y, train=train)
-        if x.shape != y.shape:
-            x = conv(out_width, 1, self.stride, name="shortcut")(x, train=train)
-        return nn.relu(x + y)
+        # Of an image of one pixel a stride changes nothing, yet the block has its projection.
+        if x.shape[-1] != out_width or self.stride != 1:
+            if self.spec.shortcut == "projection":
+                x = conv(out_width, 1, self.stride, name="shortcut")(x, train=train)
+            else:
+                x = padded_shortcut(x, out_width, self.stride)
+        return ACTIVATIONS[self.spec.activation](x + y)
 
 
 class ResNet(nn.Module):
@@ -139,13 +194,13 @@ class ResNet(nn.Module):
         spec = self.spec
         kernel, stride = (7, 2) if spec.stem == "imagenet" else (3, 1)
         stem = ConvNorm(spec.stem_width, kernel, stride, spec, self.dtype, name="embedding")
-        x = nn.relu(stem(images.astype(self.dtype), train=train))
+        x = ACTIVATIONS[spec.activation](stem(images.astype(self.dtype), train=train))
         if spec.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=[(1, 1), (1, 1)])
         index = 0
         for stage, (blocks, width) in enumerate(zip(spec.stage_depths, spec.stage_widths, strict=True)):
             for i in range(blocks):
-                stride = 2 if stage > 0 and i == 0 else 1
+                stride = 1 if i else (2 if stage else spec.first_stage_stride)
                 x = ResNetBlock(width, stride, spec, self.dtype, name=f"block{index}")(x, train=train)
                 index += 1
         return x.mean(axis=(1, 2))

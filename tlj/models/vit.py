@@ -1,4 +1,9 @@
-"""The Vision Transformer (Dosovitskiy et al. 2021, arXiv:2010.11929), sized by its spec."""
+"""The Vision Transformer (Dosovitskiy et al. 2021, arXiv:2010.11929), sized by its spec.
+
+Parameters start as in its release (github.com/google-research/vision_transformer, ``models_vit.py``): Glorot uniform
+matrices, MLP biases of a normal of 1e-6, the patch projection and the pooler truncated LeCun normal, positions of a
+normal of 0.02, the rest at zero and LayerNorm scales at one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from jaxtyping import Array, Float
 from tlj.errors import InputError
 from tlj.models.layers import MLP, SelfAttention, check_transformer
 
-POOLS = ("first", "mean")
+POOLS = ("first", "mean", "pooler")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +33,14 @@ class ViTSpec:
       mlp_width: hidden width of a block's MLP; 0 means four times ``width``.
       activation: of the MLP, a key of ``tlj.models.layers.ACTIVATIONS``.
       epsilon: of every LayerNorm.
-      pool: ``"first"`` takes the class token, ``"mean"`` averages the patch tokens and has no class token.
+      qkv_bias: whether query, key and value have biases.
+      class_token: whether a learned token stands before the patches; without it only ``"mean"`` can pool.
+      pool: ``"first"`` takes the class token, ``"mean"`` averages the patch tokens (never the class token),
+        ``"pooler"`` passes the class token through a dense layer and tanh.
       dropout: rate after the embedding, in the MLP and after each residual branch.
+      attention_dropout: rate on the attention weights.
+      mlp_dropout: whether ``dropout`` acts on the hidden layer of the MLP, too, as in the release; transformers' ViT
+        has none there.
       stochastic_depth: rate at which a sample skips a residual branch of the last block; earlier blocks linearly less.
     """
 
@@ -42,8 +53,12 @@ class ViTSpec:
     mlp_width: int = 0
     activation: str = "gelu"
     epsilon: float = 1e-6
+    qkv_bias: bool = True
+    class_token: bool = True
     pool: str = "first"
     dropout: float = 0.0
+    attention_dropout: float = 0.0
+    mlp_dropout: bool = True
     stochastic_depth: float = 0.0
 
     def __post_init__(self) -> None:
@@ -54,6 +69,13 @@ class ViTSpec:
                 do="choose a patch_size that divides it",
             )
         check_transformer(self.width, self.heads, self.activation, self.pool, POOLS)
+        if not self.class_token and self.pool != "mean":
+            raise InputError(
+                f"pool {self.pool!r} takes the class token, but class_token is False",
+                where="config.model.settings.pool",
+                nearest="mean",
+                do="pool by mean, or keep the class token",
+            )
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -66,7 +88,7 @@ class ViTSpec:
 
 
 class PatchEmbedding(nn.Module):
-    """Cuts the image into patches, projects them, prepends the class token and adds positions."""
+    """Cuts the image into patches, projects them, prepends the class token, if there is one, and adds positions."""
 
     spec: ViTSpec
     dtype: jnp.dtype
@@ -79,7 +101,7 @@ class PatchEmbedding(nn.Module):
         patch = (spec.patch_size, spec.patch_size)
         tokens = nn.Conv(spec.width, patch, strides=patch, padding="VALID", dtype=self.dtype, name="patch")(images)
         tokens = tokens.reshape(images.shape[0], -1, spec.width)
-        if spec.pool == "first":
+        if spec.class_token:
             token = self.param("class_token", nn.initializers.zeros, (1, 1, spec.width)).astype(self.dtype)
             tokens = jnp.concatenate([jnp.broadcast_to(token, (len(images), 1, spec.width)), tokens], axis=1)
         position = self.param("position", nn.initializers.normal(0.02), (1, *tokens.shape[1:]))
@@ -106,9 +128,10 @@ class ViTBlock(nn.Module):
         def norm(name: str) -> nn.LayerNorm:
             return nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name=name)
 
-        mixed = SelfAttention(spec.heads, self.dtype, name="attention")(norm("attention_norm")(tokens))
-        tokens = tokens + residual(mixed)
-        mlp = MLP(spec.mlp_width or 4 * spec.width, spec.activation, spec.dropout, self.dtype, name="mlp")
+        attention = SelfAttention(spec.heads, self.dtype, spec.qkv_bias, spec.attention_dropout, name="attention")
+        tokens = tokens + residual(attention(norm("attention_norm")(tokens), train=train))
+        hidden_dropout = spec.dropout if spec.mlp_dropout else 0.0
+        mlp = MLP(spec.mlp_width or 4 * spec.width, spec.activation, hidden_dropout, self.dtype, name="mlp")
         return tokens + residual(mlp(norm("mlp_norm")(tokens), train=train))
 
 
@@ -131,4 +154,8 @@ class ViT(nn.Module):
             rate = spec.stochastic_depth * i / max(spec.depth - 1, 1)
             tokens = ViTBlock(spec, rate, self.dtype, name=f"block{i}")(tokens, train=train)
         tokens = nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name="norm")(tokens)
-        return tokens[:, 0] if spec.pool == "first" else tokens.mean(axis=1)
+        if spec.pool == "mean":
+            return tokens[:, int(spec.class_token) :].mean(axis=1)
+        if spec.pool == "pooler":
+            return jnp.tanh(nn.Dense(spec.width, dtype=self.dtype, name="pooler")(tokens[:, 0]))
+        return tokens[:, 0]

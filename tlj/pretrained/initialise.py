@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
 from flax import traverse_util
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
-from tlj.errors import InputError, unknown_name
-from tlj.models.registry import Spec, build, family_of
+from tlj.models.registry import Spec, build
+from tlj.pretrained.load_plan import HEAD, plan_load
 from tlj.pretrained.load_report import LoadedLeaf, LoadReport, array_hash
-from tlj.pretrained.runs import PretrainedSource
+from tlj.pretrained.source import PretrainedSource
 from tlj.streams import key
 
-INITS = ("pretrained", "scratch", "mean_var")
+# In bytes, of an array that XLA shares with the host instead of copying it.
+_ALIGNMENT = 64
 
 
 def scratch_variables(
@@ -39,15 +41,14 @@ def scratch_variables(
     """
     inputs = spec.example(1)
     variables = module.init(backbone_key, inputs)
-    params = {**variables["params"], "head": module.init(head_key, inputs)["params"]["head"]}
+    head = module.init(head_key, inputs)["params"].get("head")
+    params = variables["params"] if head is None else {**variables["params"], "head": head}
     return {"params": params, "batch_stats": variables.get("batch_stats", {})}
 
 
-def moments(params: Mapping[str, Any]) -> dict[str, tuple[np.float32, np.float32]]:
-    """Returns mean and standard deviation of every leaf, by path, computed in float64."""
-    flat = traverse_util.flatten_dict(params, sep="/")
-    return {path: (np.float32(np.mean(leaf, dtype=np.float64)), np.float32(np.std(leaf, dtype=np.float64)))
-            for path, leaf in flat.items()}  # fmt: skip
+def moments(leaf: Float[np.ndarray, "..."]) -> tuple[np.float32, np.float32]:
+    """Returns mean and standard deviation of a leaf, computed in float64."""
+    return np.float32(np.mean(leaf, dtype=np.float64)), np.float32(np.std(leaf, dtype=np.float64))
 
 
 def mean_var_params(
@@ -60,7 +61,7 @@ def mean_var_params(
 
     Args:
       params: gives structure, shapes and types.
-      leaf_moments: of ``moments``; a path that is missing keeps its leaf from ``params``.
+      leaf_moments: ``moments`` by path; a path that is missing keeps its leaf from ``params``.
       backbone_key: of the ``backbone_init`` stream.
     """
     flat = dict(traverse_util.flatten_dict(params, sep="/"))
@@ -71,58 +72,104 @@ def mean_var_params(
 
 
 def pretrained_variables(
-    scratch: Mapping[str, Any], source: PretrainedSource, *, keep_head: bool = False, copied: int | None = None
+    scratch: Mapping[str, Any], plan: LoadReport, source: PretrainedSource
 ) -> tuple[dict[str, Any], LoadReport]:
     """Puts a source's parameters and statistics into a model.
 
     Args:
-      scratch: the model's freshly initialised variables; the head stays as it is here.
+      scratch: freshly initialised leaves by path; at least those that are reset.
+      plan: of the load.
       source: what to load.
-      keep_head: whether the head is loaded too.
-      copied: number of blocks to load, with the embedding; the others stay as they are in ``scratch``. None loads all.
 
     Returns:
-      Variables and the report, which accounts for every leaf of the model.
+      Variables and the report, which is the plan with the hashes of what was read.
 
     Raises:
-      InputError: listing every missing, extra and misshapen leaf.
+      InputError: for numbers that are not finite, and files that cannot be read to their end.
     """
-    wanted = traverse_util.flatten_dict(dict(scratch), sep="/")
-    found = traverse_util.flatten_dict(source.variables, sep="/")
-    deepest = source.spec.depth if copied is None else copied
-    depths = {path: family_of(source.spec).depth_of(path.partition("/")[2], source.spec.depth) for path in wanted}
-    is_head = {path for path in wanted if path.startswith("params/head/")}
-    reset = {path for path in wanted if (not keep_head if path in is_head else depths[path] > deepest)}
-    problems = [f"missing {path}" for path in sorted(set(wanted) - set(found) - reset)]
-    problems += [f"extra {path}" for path in sorted(set(found) - set(wanted))]
-    for path in sorted(set(wanted) & set(found) - reset):
-        if found[path].shape != wanted[path].shape:
-            problems.append(f"{path} has shape {found[path].shape}, the model wants {wanted[path].shape}")
-    if problems:
-        raise InputError("; ".join(problems), where="config.model.source", do="give a source of the same architecture")
-
-    def entry(path: str) -> LoadedLeaf:
-        shape = tuple(wanted[path].shape)
-        if path in reset:
-            return LoadedLeaf(path, "reset", "", shape, "")
-        return LoadedLeaf(path, "loaded", path, shape, array_hash(found[path]))
-
-    # Parameters are of the model's type, whatever the source stored.
-    merged = {p: leaf if p in reset else np.asarray(found[p], dtype=leaf.dtype) for p, leaf in wanted.items()}
-    nested = traverse_util.unflatten_dict(merged, sep="/")
-    variables = {"params": nested["params"], "batch_stats": nested.get("batch_stats", {})}
-    return variables, LoadReport(tuple(entry(path) for path in sorted(wanted)))
+    merged, hashes = {}, {}
+    # The largest first: what is read and what is on the device are there twice only for the leaf at hand.
+    for row in sorted(_of_model(plan), key=lambda row: (-math.prod(row.shape), row.path)):
+        if row.status == "reset":
+            merged[row.path] = scratch[row.path]
+            continue
+        values = source.leaves[row.path].read()
+        hashes[row.path] = array_hash(values)
+        merged[row.path] = _on_device(values)
+        del values
+    return _nested({row.path: merged[row.path] for row in _of_model(plan)}), _with_hashes(plan, source, hashes)
 
 
-@functools.lru_cache(maxsize=8)
-def _scratch_program(spec: Spec) -> Callable[..., dict[str, Any]]:
-    """One compiled initialisation per spec; parameters are float32 whatever the model computes in."""
+def mean_var_variables(
+    scratch: Mapping[str, Array], plan: LoadReport, source: PretrainedSource, backbone_key: Key[Array, ""]
+) -> tuple[dict[str, Any], LoadReport]:
+    """Returns the scratch model with every parameter that has a source drawn from the moments of its values there.
+
+    Args:
+      scratch: all leaves of the model by path, freshly initialised.
+      plan: of the load.
+      source: gives the moments.
+      backbone_key: of the ``backbone_init`` stream.
+    """
+    known, hashes = {}, {}
+    for row in _of_model(plan):
+        if row.status == "drawn":
+            values = source.leaves[row.path].read()
+            known[row.path.removeprefix("params/")], hashes[row.path] = moments(values), array_hash(values)
+    variables = _nested(scratch)
+    params = _mean_var_program(variables["params"], known, backbone_key)
+    return {**variables, "params": params}, _with_hashes(plan, source, hashes)
+
+
+def _on_device(values: Float[np.ndarray, "..."]) -> Float[Array, "..."]:
+    """A copy on the device; on a CPU it is the only one, because JAX takes over host memory of the right alignment."""
+    memory = np.empty(values.nbytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    copy = memory[start : start + values.nbytes].view(np.float32).reshape(values.shape)
+    copy[...] = values
+    return jax.device_put(copy).block_until_ready()
+
+
+def _of_model(plan: LoadReport) -> list[LoadedLeaf]:
+    return [row for row in plan.leaves if row.path]
+
+
+def _with_hashes(plan: LoadReport, source: PretrainedSource, hashes: Mapping[str, str]) -> LoadReport:
+    """The plan with the hashes of what was read, and of what was not: it is read for its hash alone."""
+    beside = {leaf.source: leaf for leaf in (*source.leaves.values(), *source.ignored)}
+
+    def hash_of(row: LoadedLeaf) -> str:
+        return array_hash(beside[row.source].read()) if row.status == "ignored" else hashes.get(row.path, "")
+
+    return LoadReport(tuple(dataclasses.replace(row, hash=hash_of(row)) for row in plan.leaves))
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested = traverse_util.unflatten_dict(dict(flat), sep="/")
+    return {"params": nested["params"], "batch_stats": nested.get("batch_stats", {})}
+
+
+@functools.lru_cache(maxsize=16)
+def _scratch_program(spec: Spec, part: str) -> Callable[..., dict[str, Any]]:
+    """One compiled initialisation per spec and part; parameters are float32 whatever the model computes in.
+
+    The head has a program of its own, so that it is the same array whatever becomes of the backbone, and a load does
+    not draw a backbone that it throws away.
+    """
     module = build(spec)
 
     def initialise_scratch(backbone_key: Key[Array, ""], head_key: Key[Array, ""]) -> dict[str, Any]:
-        return scratch_variables(module, spec, backbone_key, head_key)
+        flat = traverse_util.flatten_dict(scratch_variables(module, spec, backbone_key, head_key), sep="/")
+        return {path: leaf for path, leaf in flat.items() if path.startswith(HEAD) == (part == "head")}
 
     return jax.jit(initialise_scratch)
+
+
+def _scratch_leaves(spec: Spec, seed: int, paths: Collection[str]) -> dict[str, Array]:
+    """Draws the parts of a model that hold some leaves: the head, the backbone, or both."""
+    keys = (key(seed, "backbone_init"), key(seed, "head_init"))
+    parts = {"head" if path.startswith(HEAD) else "backbone" for path in paths}
+    return {path: leaf for part in sorted(parts) for path, leaf in _scratch_program(spec, part)(*keys).items()}
 
 
 _mean_var_program = jax.jit(mean_var_params)
@@ -153,29 +200,11 @@ def initial_variables(
     Raises:
       InputError: where an init needs a source and there is none, or the source does not fit.
     """
-    if init not in INITS:
-        raise unknown_name("init", init, INITS, where="config.init")
-    backbone_key = key(seed, "backbone_init")
-    scratch = _scratch_program(spec)(backbone_key, key(seed, "head_init"))
-    paths = sorted(traverse_util.flatten_dict(scratch, sep="/").items())
+    plan = plan_load(init, spec, source, keep_head=keep_head, copied=copied)
+    anew = [row.path for row in _of_model(plan) if init != "pretrained" or row.status == "reset"]
+    scratch = _scratch_leaves(spec, seed, anew)
     if init == "scratch":
-        return scratch, LoadReport(tuple(LoadedLeaf(p, "reset", "", tuple(leaf.shape), "") for p, leaf in paths))
-    if source is None:
-        raise InputError(
-            f"init {init!r} needs a source", where="config.model.source", do="name one, or use init 'scratch'"
-        )
-    loaded, report = pretrained_variables(scratch, source, keep_head=keep_head and init == "pretrained", copied=copied)
+        return _nested(scratch), plan
     if init == "pretrained":
-        return loaded, report
-    came = {leaf.path.removeprefix("params/") for leaf in report.leaves if leaf.status == "loaded"}
-    known = {path: pair for path, pair in moments(source.variables["params"]).items() if path in came}
-    params = _mean_var_program(scratch["params"], known, backbone_key)
-
-    def redrawn(leaf: LoadedLeaf) -> LoadedLeaf:
-        if leaf.status == "loaded" and leaf.path.startswith("params/"):
-            return dataclasses.replace(leaf, status="drawn")
-        return dataclasses.replace(leaf, status="reset", source="", hash="")
-
-    # Running statistics are not weights: they start anew, as in a scratch model.
-    variables = {"params": params, "batch_stats": scratch["batch_stats"]}
-    return variables, LoadReport(tuple(redrawn(leaf) for leaf in report.leaves))
+        return pretrained_variables(scratch, plan, source)
+    return mean_var_variables(scratch, plan, source, key(seed, "backbone_init"))

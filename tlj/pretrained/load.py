@@ -6,8 +6,8 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
@@ -19,7 +19,13 @@ from tlj.errors import InputError
 from tlj.models.registry import Spec, build
 from tlj.pretrained.initialise import initial_variables
 from tlj.pretrained.load_report import LoadReport
-from tlj.pretrained.runs import read_run
+from tlj.pretrained.locate import read_source
+from tlj.pretrained.tokenizer_files import open_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Inputs = Float[Array, "batch height width 3"] | Mapping[str, Int[Array, "batch length"]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,9 +35,11 @@ class Model:
     Attributes:
       module: the Linen module.
       variables: ``params`` and ``batch_stats``.
-      spec: its sizes.
-      preprocessing: what its images must have gone through (``tlj.data.images.normalise``), or what its text must be.
+      spec: its sizes; ``num_classes`` is 0 for a model without a head, which gives its features.
+      preprocessing: what its images must have gone through (``tlj.data.images``), or what its text must be.
       report: what became of every leaf when it was loaded.
+      classes: names of the classes; empty where nobody tells.
+      files: that travel with the model, by name: those of its tokenizer.
     """
 
     module: nn.Module
@@ -39,16 +47,42 @@ class Model:
     spec: Spec
     preprocessing: Preprocessing | TextPreprocessing
     report: LoadReport
+    classes: tuple[str, ...] = ()
+    files: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def _apply(self) -> Callable[..., Array]:
         return jax.jit(self.module.apply)
 
-    def __call__(
-        self, inputs: Float[Array, "batch height width 3"] | Mapping[str, Int[Array, "batch length"]]
-    ) -> Float[Array, "batch classes"]:
+    @functools.cached_property
+    def _capture(self) -> Callable[..., tuple[Array, dict[str, Any]]]:
+        return jax.jit(functools.partial(self.module.apply, capture_intermediates=True, mutable=["intermediates"]))
+
+    def __call__(self, inputs: Inputs) -> Float[Array, "batch classes"]:
         """Returns the logits of normalised images, or of a dict of token ids (``tlj.models.bert``), evaluating."""
-        return self._apply(self.variables, dict(inputs) if isinstance(inputs, Mapping) else inputs)
+        return self._apply(self.variables, _plain(inputs))
+
+    def hidden_states(self, inputs: Inputs) -> dict[str, Float[Array, "batch ..."]]:
+        """Returns what each layer of the backbone gives: ``embedding``, ``block0``, ``block1``, ..., then what follows.
+
+        Args:
+          inputs: as the model takes them.
+        """
+        _, captured = self._capture(self.variables, _plain(inputs))
+        layers = captured["intermediates"]["backbone"]
+        found = {name: layer["__call__"][0] for name, layer in layers.items() if name != "__call__"}
+        blocks = [f"block{i}" for i in range(self.spec.depth)]
+        order = ["embedding", *blocks, *(name for name in found if name not in ("embedding", *blocks))]
+        return {name: found[name] for name in order}
+
+    @functools.cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer that travels with the model, opened when it is first asked for; InputError where none does."""
+        return open_tokenizer(self.files)
+
+
+def _plain(inputs: Inputs) -> Inputs:
+    return dict(inputs) if isinstance(inputs, Mapping) else inputs
 
 
 def load(
@@ -58,15 +92,24 @@ def load(
     *,
     seed: int = 0,
     dtype: str = "float32",
+    step: int | str = "latest",
+    allow_missing: Sequence[str] = (),
+    **overrides: Any,
 ) -> Model:
-    """Loads a model from a run of tlj, or makes its twin.
+    """Loads a model from a checkpoint, or makes its twin.
 
     Args:
-      source: a run directory, for example ``"DIR/source"``.
+      source: a directory in the Hugging Face layout or a hub id (ViT, ResNet, BERT), an ``.npz`` file of a ViT, a
+        ``.safetensors`` file of a ResNet under torch names, or a run of tlj, for example ``"DIR/source"``.
       init: ``"pretrained"``; ``"scratch"`` or ``"mean_var"`` for a twin of the same architecture and preprocessing.
-      num_classes: outputs of a new head; None keeps the source's classes, and with ``"pretrained"`` its head.
+      num_classes: outputs of a new head; None keeps the source's classes, and with ``"pretrained"`` its head. A source
+        without a head gives a model without one, which returns its features.
       seed: of the new head and of what else is initialised.
       dtype: what the backbone computes in; parameters stay float32.
+      step: of a run: ``"latest"``, ``"best"`` (the lowest validation loss among the checkpoints kept) or a number.
+      allow_missing: regular expressions of names that may be missing, extra or of another shape.
+      **overrides: settings of the model (``image_size=384``, ``pool="mean"``) or of its preprocessing (``mean=...``);
+        for a file that does not tell its variant, all that is not plain from its shapes.
 
     Returns:
       The model; ``model(images)`` gives logits.
@@ -78,7 +121,8 @@ def load(
         raise InputError(
             f"num_classes = {num_classes}", where="tlj.load", do="give at least 1, or None for the source's"
         )
-    found = read_run(pathlib.Path(source))
+    found = read_source(source, overrides=overrides, allow_missing=allow_missing, step=step)
     spec = found.spec if num_classes is None else dataclasses.replace(found.spec, num_classes=num_classes)
     variables, report = initial_variables(init, spec, found, seed, keep_head=num_classes is None)
-    return Model(build(spec, dtype), variables, spec, found.preprocessing, report)
+    classes = found.classes if num_classes is None else ()
+    return Model(build(spec, dtype), variables, spec, found.preprocessing, report, classes, found.files)

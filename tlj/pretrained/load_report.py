@@ -8,20 +8,23 @@ import hashlib
 
 import numpy as np
 
-STATUSES = ("loaded", "drawn", "reset")
+STATUSES = ("loaded", "resized", "drawn", "reset", "ignored")
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedLeaf:
-    """What became of one leaf.
+    """What became of one leaf of the model, or of one array of the source that the model does not take.
 
     Attributes:
-      path: of the leaf in the model.
-      status: ``"loaded"`` (the source's values), ``"drawn"`` (from the moments of the source's values) or ``"reset"``
-        (initialised anew, as every head is).
-      source: name of the leaf in the source; empty for a reset leaf.
-      shape: of the leaf.
-      hash: of the source's bytes; empty for a reset leaf.
+      path: of the leaf in the model; empty for an ignored array.
+      status: ``"loaded"`` (the source's values), ``"resized"`` (the source's position embeddings, for another
+        resolution), ``"drawn"`` (from the moments of the source's values), ``"reset"`` (initialised anew, as a new head
+        is) or ``"ignored"`` (an array of the source that the model does not take).
+      source: names of the arrays in the source, joined by `` + ``; empty for a leaf that is reset.
+      shape: of the leaf; of the array where it is ignored.
+      hash: of the values that came from the source, in the model's layout and in float32, so that a leaf which never
+        trains has it still; of the array as it is stored where it is ignored; empty for a leaf that is reset.
+      note: how it was resized, or why it was ignored.
     """
 
     path: str
@@ -29,17 +32,19 @@ class LoadedLeaf:
     source: str
     shape: tuple[int, ...]
     hash: str
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What became of every leaf of a model. Printing it gives one line."""
+    """What became of every leaf of a model, and of what else the source holds. Printing it gives one line."""
 
     leaves: tuple[LoadedLeaf, ...]
 
     def __str__(self) -> str:
         counts = collections.Counter(leaf.status for leaf in self.leaves)
-        return f"{len(self.leaves)} leaves: " + ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
+        ours = len(self.leaves) - counts["ignored"]
+        return f"{ours} leaves: " + ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
 
     def rows(self) -> list[dict[str, object]]:
         """Returns one JSON-ready row per leaf, for the manifest."""
@@ -48,4 +53,4 @@ class LoadReport:
 
 def array_hash(values: np.ndarray) -> str:
     """Returns a short hash of an array's bytes."""
-    return hashlib.blake2b(np.ascontiguousarray(values), digest_size=8).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()

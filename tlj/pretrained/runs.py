@@ -18,27 +18,16 @@ from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError, nearest_name
 from tlj.models.lora import Adapters, merge_adapters
 from tlj.models.registry import Spec, family_of, make_spec
+from tlj.pretrained.base import Base, complete_params
+from tlj.pretrained.source import PretrainedSource, source_of_variables
+from tlj.pretrained.tokenizer_files import check_tokenizer_files, find_tokenizer_files
 
 # Orbax numbers its operations per process: two saves at once in two threads wait for each other's signals until a
 # timeout of 300 s (measured, 0.12.8). Whoever reads or writes a checkpoint holds this.
 ORBAX_LOCK = threading.RLock()
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PretrainedSource:
-    """A model as its files hold it.
-
-    Attributes:
-      spec: its sizes, with the classes it was trained on.
-      preprocessing: what it expects of its inputs.
-      variables: ``params`` and ``batch_stats`` (empty for a family without) as nested NumPy arrays.
-      step: the step the parameters are of.
-    """
-
-    spec: Spec
-    preprocessing: Preprocessing | TextPreprocessing
-    variables: dict[str, Any]
-    step: int
+# The folder of a run that holds the files of its tokenizer, so that the run is a source by itself.
+TOKENIZER = "tokenizer"
 
 
 def describe_model(spec: Spec, preprocessing: Preprocessing | TextPreprocessing) -> dict[str, Any]:
@@ -53,8 +42,8 @@ def checkpoint_steps(run: pathlib.Path) -> list[int]:
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()) if folder.is_dir() else []
 
 
-def source_identity(run: pathlib.Path) -> str:
-    """Returns what tells one model source from another at the same path: a hash of its manifest and latest step.
+def run_identity(run: pathlib.Path) -> str:
+    """Returns what tells one run from another at the same path: a hash of its manifest and latest step.
 
     Raises:
       InputError: where there is no run of tlj.
@@ -71,8 +60,16 @@ def _manifest_path(run: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def checkpoint_metadata(run: pathlib.Path, step: int) -> dict[str, Any]:
+    """Returns what the checkpoint of a step says of itself: ``identity``, ``record``, and the ``base`` of a delta."""
+    with ORBAX_LOCK:
+        return ocp.metadata((run / "checkpoints" / str(step)).absolute()).custom_metadata or {}
+
+
 def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str, Any], int]:
     """Reads the parameters and statistics of a checkpoint as NumPy arrays, leaving the optimizer's state on disk.
+
+    What a delta leaves out is made again from its base.
 
     Args:
       run: a run directory.
@@ -82,7 +79,7 @@ def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str
       ``{"params": ..., "batch_stats": ...}`` and the step.
 
     Raises:
-      InputError: where there is no such checkpoint.
+      InputError: where there is no such checkpoint, or it is a delta whose base is gone or another one.
     """
     steps = checkpoint_steps(run)
     if not steps:
@@ -103,31 +100,72 @@ def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str
         wanted = {name: saved.get(name, {}) for name in ("params", "batch_stats")}
         hosts = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), wanted)
         read = ocp.load(path, {name: tree for name, tree in hosts.items() if tree})
-    return {"params": read["params"], "batch_stats": read.get("batch_stats", {})}, step
+    params = read["params"]
+    if told := checkpoint_metadata(run, step).get("base"):
+        params = complete_params(run, Base.from_json(told, str(run)), params)
+    return {"params": params, "batch_stats": read.get("batch_stats", {})}, step
 
 
-def read_run(run: pathlib.Path, step: int | None = None) -> PretrainedSource:
+def read_run(run: pathlib.Path, step: int | str = "latest") -> PretrainedSource:
     """Reads a run of tlj: its model's spec, its preprocessing and its parameters, adapters merged into them.
 
     Args:
       run: a run directory.
-      step: of the checkpoint; None takes the latest.
+      step: of the checkpoint: a number, ``"latest"``, or ``"best"``, the one with the lowest validation loss among
+        those that are kept.
 
     Raises:
-      InputError: where there is no run, or it has no such checkpoint.
+      InputError: where there is no run, it has no such checkpoint, or the files of its tokenizer are others.
     """
-    manifest = _manifest_path(run)
+    path = _manifest_path(run)
     try:
-        model = json.loads(manifest.read_text())["model"]
+        manifest = json.loads(path.read_text())
+        model = manifest["model"]
+        classes = tuple(manifest["data"]["classes"])
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(
             f"not a manifest of a run ({type(error).__name__}: {error})",
-            where=str(manifest),
+            where=str(path),
             do="give a whole run directory",
         ) from error
-    variables, step = read_variables(run, step)
+    variables, found = read_variables(run, best_step(run) if step == "best" else None if step == "latest" else step)
     if adapters := model.get("adapters"):
         variables["params"] = merge_adapters(variables["params"], Adapters(**adapters))
     spec = make_spec(model["family"], model["spec"])
-    described = {name: tuple(v) if isinstance(v, list) else v for name, v in model["preprocessing"].items()}
-    return PretrainedSource(spec, family_of(spec).preprocessing(**described), variables, step)
+    preprocessing = family_of(spec).preprocessing(**model["preprocessing"])
+    files = find_tokenizer_files(run / TOKENIZER)
+    check_tokenizer_files(files, getattr(preprocessing, "tokenizer", ""), str(run / TOKENIZER))
+    return source_of_variables(
+        spec,
+        preprocessing,
+        variables,
+        classes=classes,
+        step=found,
+        files=files,
+        identity=run_identity(run),
+        location=str(run),
+    )
+
+
+def best_step(run: pathlib.Path) -> int:
+    """Returns the step with the lowest validation loss among the checkpoints that a run has kept; ties go to the first.
+
+    Raises:
+      InputError: where no checkpoint that is kept was validated.
+    """
+    kept = set(checkpoint_steps(run))
+    losses = {}
+    for line in (run / "metrics.jsonl").read_text().splitlines() if (run / "metrics.jsonl").is_file() else []:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:  # a kill may leave the last line cut
+            continue
+        if row.get("step") in kept and row.get("validation_loss") is not None:
+            losses[row["step"]] = row["validation_loss"]
+    if not losses:
+        raise InputError(
+            "no checkpoint here was validated, so none is the best",
+            where=str(run),
+            do="use the latest, or train with evaluate.every and checkpoint.every set alike",
+        )
+    return min(losses, key=lambda step: (losses[step], step))

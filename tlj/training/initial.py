@@ -13,9 +13,9 @@ from tlj.models.lora import ROOT, Adapters, init_adapters
 from tlj.models.registry import Spec
 from tlj.pretrained.initialise import initial_variables
 from tlj.pretrained.load_report import LoadReport
-from tlj.pretrained.runs import PretrainedSource
+from tlj.pretrained.source import PretrainedSource
 from tlj.streams import key
-from tlj.training.setup import variable_shapes
+from tlj.training.setup import Setup, variable_shapes
 
 
 def run_variables(
@@ -45,6 +45,18 @@ def run_variables(
         return variables, report
     low_rank = _adapter_program(spec, adapters)(key(seed, "adapter_init"))
     return {**variables, "params": {**variables["params"], ROOT: low_rank}}, report
+
+
+def start_variables(setup: Setup) -> tuple[dict[str, Any], LoadReport]:
+    """Returns what a run that is set up starts from (``run_variables``)."""
+    return run_variables(
+        setup.init,
+        setup.spec,
+        setup.pretrained,
+        setup.config["seed"],
+        copied=setup.copied,
+        adapters=setup.settings.adapters,
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -34,10 +34,13 @@ def training_inputs(
 def evaluation_inputs(batch: Mapping[str, Array], preprocessing: Preprocessing | TextPreprocessing) -> Inputs:
     """Returns what the module takes of a batch: normalised images, or the ids, mask and types that the batch has.
 
+    Text without a mask gets one: to a model every token is real that no mask says is not.
+
     Args:
       batch: of a source.
       preprocessing: of the model.
     """
     if isinstance(preprocessing, TextPreprocessing):
-        return {name: batch[name] for name in TEXT_INPUTS if name in batch}
+        mask = (batch["input_ids"] != preprocessing.padding).astype("int32")
+        return {"attention_mask": mask, **{name: batch[name] for name in TEXT_INPUTS if name in batch}}
     return normalise(batch["image"], preprocessing)

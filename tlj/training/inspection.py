@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 from flax import traverse_util
-from orbax.checkpoint import v1 as ocp
 
 from tlj.errors import InputError
 from tlj.freezing.digests import leaf_digests
@@ -21,7 +19,9 @@ from tlj.freezing.strategies import parse_strategy
 from tlj.models.lora import Adapters
 from tlj.models.registry import make_spec
 from tlj.pretrained.load_report import array_hash
-from tlj.pretrained.runs import ORBAX_LOCK, PretrainedSource, read_run, read_variables
+from tlj.pretrained.run_source import open_source_of_run, places_of_source, read_run_file
+from tlj.pretrained.runs import checkpoint_metadata, read_variables
+from tlj.pretrained.source import PretrainedSource
 from tlj.training.initial import run_variables
 from tlj.training.phase_record import PhaseRecord
 from tlj.training.setup import model_layout
@@ -43,6 +43,7 @@ class _Run:
       record: of the phase that the checkpoint is in.
       layout: of the model, its adapters included.
       phases: up to that of the checkpoint; of their groups only names and norm modes are told.
+      base: what the checkpoint says of the parameters that it leaves out; None where it holds everything.
     """
 
     directory: pathlib.Path
@@ -54,6 +55,7 @@ class _Run:
     record: PhaseRecord
     layout: Layout
     phases: tuple[Phase, ...]
+    base: Mapping[str, Any] | None
 
     @property
     def phase(self) -> Phase:
@@ -67,24 +69,17 @@ class _Run:
         return Adapters(**adapters) if adapters else None
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", where=str(path), do="give a whole run directory") from error
-
-
 def _open(run: pathlib.Path) -> _Run:
     if not (run / "manifest.json").is_file():
         raise InputError("no run of tlj here (there is no manifest.json)", where=str(run), do="give a run directory")
-    manifest, config = _read(run / "manifest.json"), _read(run / "config.json")
-    known = manifest if isinstance(manifest, dict) else {}
-    missing = [name for name in ("model", "phases", "init", "load_report") if name not in known]
+    manifest, config = read_run_file(run, "manifest.json"), read_run_file(run, "config.json")
+    missing = [name for name in ("model", "phases", "init", "load_report") if name not in manifest]
     if missing:
         what = f"not a manifest of a run: no {', '.join(missing)}"
         raise InputError(what, where=str(run / "manifest.json"), do="give a whole run directory")
     variables, step = read_variables(run)
-    record = _record(run, step)
+    metadata = checkpoint_metadata(run, step)
+    record = _record(metadata, run, step)
     adapters = manifest["model"].get("adapters")
     spec = make_spec(manifest["model"]["family"], manifest["model"]["spec"])
     layout = model_layout(spec, Adapters(**adapters) if adapters else None)
@@ -98,13 +93,12 @@ def _open(run: pathlib.Path) -> _Run:
         record=record,
         layout=layout,
         phases=_phases(manifest)[: record.index + 1],
+        base=metadata.get("base"),
     )
 
 
-def _record(run: pathlib.Path, step: int) -> PhaseRecord:
+def _record(metadata: Mapping[str, Any], run: pathlib.Path, step: int) -> PhaseRecord:
     """What the checkpoint itself says of its phase: a plateau is nowhere else to be found."""
-    with ORBAX_LOCK:
-        metadata = ocp.metadata((run / "checkpoints" / str(step)).absolute()).custom_metadata or {}
     if "record" not in metadata:
         raise InputError(
             f"the checkpoint of step {step} does not say what phase it is in",
@@ -131,30 +125,24 @@ def _phases(manifest: Mapping[str, Any]) -> tuple[Phase, ...]:
 
 
 def _source_of(run: _Run) -> PretrainedSource | None:
-    """The run's model source, which holds what the run says it loaded, or None where it is gone or another by now.
-
-    Its path is relative to the comparison that holds the run, or to where one stands.
-    """
-    source = run.config["model"]["source"]
-    if not source:
-        return None
-    for parent in (*run.directory.absolute().parents, pathlib.Path.cwd()):
-        if not (parent / source / "manifest.json").is_file():
-            continue
+    """The run's model source, which holds what the run says it loaded, or None where it is gone or another by now."""
+    model = run.config["model"]
+    for place in places_of_source(run.directory, model["source"]):
         try:
-            found = read_run(parent / source)
+            found = open_source_of_run(place, model)
+            if _is_loaded_from(found, run.manifest["load_report"]):
+                return found
         except InputError:  # Damaged: what the run itself holds can be told all the same.
             continue
-        if _is_loaded_from(found, run.manifest["load_report"]):
-            return found
     return None
 
 
 def _is_loaded_from(source: PretrainedSource, load_report: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a source holds the very values that a run says it loaded."""
-    found = traverse_util.flatten_dict(source.variables, sep="/")
-    loaded = [leaf for leaf in load_report if leaf["hash"]]
-    return all(leaf["source"] in found and array_hash(found[leaf["source"]]) == leaf["hash"] for leaf in loaded)
+    hashes = {row["path"]: row["hash"] for row in load_report if row["hash"] and row["path"]}
+    return all(
+        path in source.leaves and array_hash(source.leaves[path].read()) == found for path, found in hashes.items()
+    )
 
 
 def _initial(run: _Run) -> tuple[Arrays, Arrays] | None:
@@ -181,7 +169,8 @@ def inspect_run(directory: pathlib.Path) -> dict[str, Any]:
       directory: of the run.
 
     Returns:
-      ``step`` and ``phase`` of the checkpoint; ``phase_starts``; ``leaves`` (path, shape, dtype, group) and
+      ``step`` and ``phase`` of the checkpoint; ``kept`` (all, or trainable for a delta) and ``base`` (what a delta is
+      a delta on, or None); ``phase_starts``; ``leaves`` (path, shape, dtype, group) and
       ``statistics`` (path, shape, dtype, norm mode, distance from the init); ``frozen_since_phase_start_unchanged`` and
       ``changed_since_phase_start`` (paths frozen in this phase whose bytes are not those of its start);
       ``never_trained`` (number of parameters that no phase so far has trained) and ``largest_frozen_change`` (the
@@ -189,7 +178,7 @@ def inspect_run(directory: pathlib.Path) -> dict[str, Any]:
       the last are None where the run's model source is gone or another.
 
     Raises:
-      InputError: where there is no run, or it has no checkpoint.
+      InputError: where there is no run, or it has no checkpoint, or a delta whose base is gone or another one.
     """
     run = _open(directory)
     initial, phase = _initial(run), run.phase
@@ -198,6 +187,8 @@ def inspect_run(directory: pathlib.Path) -> dict[str, Any]:
     return {
         "step": run.step,
         "phase": run.record.index,
+        "kept": "trainable" if run.base else "all",
+        "base": run.base,
         "phase_starts": run.record.starts,
         "leaves": [
             {"path": path, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "group": phase.label_of[path]}

@@ -9,7 +9,7 @@ from typing import Any
 def format_inspection(report: Mapping[str, Any]) -> str:
     """Returns an inspection (``tlj.training.inspection.inspect_run``) as text."""
     starts, index = report["phase_starts"], report["phase"]
-    parts = [f"step {report['step']}, phase {index} (from step {starts[index]})", _leaves(report)]
+    parts = [f"step {report['step']}, phase {index} (from step {starts[index]}){_kept(report)}", _leaves(report)]
     if report["moved_by_depth"] is None:
         parts.append("the model source of this run is gone or another one: what moved since its start cannot be told")
     else:
@@ -17,6 +17,14 @@ def format_inspection(report: Mapping[str, Any]) -> str:
     if report["statistics"]:
         parts.append(_statistics(report["statistics"]))
     return "\n\n".join([*parts, _since_phase_start(report)])
+
+
+def _kept(report: Mapping[str, Any]) -> str:
+    if report["kept"] == "all":
+        return ""
+    base = report["base"]
+    origin = f"source {base['source']!r}" if base["source"] else f"the seed {base['seed']}"
+    return f"\nkept: {report['kept']}, the rest is the base {base['digest']} ({base['init']}, from {origin})"
 
 
 def _leaves(report: Mapping[str, Any]) -> str:

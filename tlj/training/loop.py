@@ -19,11 +19,14 @@ import numpy as np
 from tlj.data.pipeline import training_batches
 from tlj.data.splits import SealedTest
 from tlj.freezing.digests import check_phase_end
+from tlj.pretrained.runs import TOKENIZER
+from tlj.pretrained.tokenizer_files import carry_tokenizer_files
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.clock import Clock
 from tlj.training.compiled import abstract_state, initial_state, run_keys, step_program, thawed_state
+from tlj.training.delta import delta_of
 from tlj.training.held_out import final_metrics, predict_test, validate
-from tlj.training.initial import run_variables
+from tlj.training.initial import start_variables
 from tlj.training.manifest import manifest
 from tlj.training.parallel import batch_sharding, put_batch
 from tlj.training.phase_record import PhaseRecord
@@ -81,7 +84,7 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
       The content of ``summary.json``.
 
     Raises:
-      InputError: if the directory holds a checkpoint of another config or phase.
+      InputError: if the directory holds a checkpoint of another config or phase, or a delta of another base.
       FrozenChangedError: if anything frozen changed.
       StoppedError: if asked to stop.
     """
@@ -91,8 +94,8 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
     begin = time.perf_counter()
     # A process that was killed after its test has left the predictions, and the test stays closed.
     sealed = SealedTest(setup.split.test, int(predictions.exists()))
-    keep = setup.config["checkpoint"]["keep"]
-    with Checkpoints(directory / "checkpoints", keep, config_hash, setup.phases) as checkpoints:
+    latest, delta = setup.config["checkpoint"]["latest"], delta_of(setup)
+    with Checkpoints(directory / "checkpoints", latest, config_hash, setup.phases, delta) as checkpoints:
         run = _Run(setup, directory, shared, Clock(), checkpoints)
         restored = checkpoints.restore_latest(functools.partial(abstract_state, setup))
         state, record = restored or _start(run, config_hash)
@@ -117,14 +120,10 @@ def _start(run: _Run, config_hash: str) -> tuple[TrainState, PhaseRecord]:
     """Writes what the run is made of, and returns its state at step 0 with the record of its first phase."""
     setup = run.setup
     write_json(run.directory / "config.json", setup.config)
-    variables, report = run_variables(
-        setup.init,
-        setup.spec,
-        setup.pretrained,
-        setup.config["seed"],
-        copied=setup.copied,
-        adapters=setup.settings.adapters,
-    )
+    variables, report = start_variables(setup)
+    if setup.pretrained and setup.pretrained.files:
+        # Before the manifest, which is what makes the directory a run that can be read.
+        carry_tokenizer_files(setup.pretrained.files, setup.preprocessing.tokenizer, run.directory / TOKENIZER)
     write_json(run.directory / "manifest.json", manifest(setup, report, config_hash))
     state = initial_state(setup, setup.phases[0], variables, run.shared.programs)
     return state, PhaseRecord(state_digests(state))

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 from flax import traverse_util
 from jax.sharding import Mesh
 
@@ -25,9 +24,12 @@ from tlj.freezing.settings import Timing, apply_settings
 from tlj.freezing.strategies import Strategy, control_name, parse_strategy, resolve_init
 from tlj.models.lora import ROOT, Adapters, adapter_shapes
 from tlj.models.registry import FAMILIES, Spec, build, family_of, make_spec
-from tlj.pretrained.initialise import scratch_variables
-from tlj.pretrained.runs import PretrainedSource, checkpoint_steps, read_run
-from tlj.streams import key
+from tlj.models.shapes import model_shapes
+from tlj.pretrained.load_plan import plan_load
+from tlj.pretrained.load_report import LoadReport
+from tlj.pretrained.overrides import Overrides
+from tlj.pretrained.source import PretrainedSource
+from tlj.training.model_source import open_model_source
 from tlj.training.parallel import make_mesh
 from tlj.training.step_settings import StepSettings
 
@@ -76,12 +78,16 @@ class Setup:
         """What the run is a control for, or an empty text."""
         return control_name(self.phases, self.init)
 
+    @functools.cached_property
+    def load_plan(self) -> LoadReport:
+        """What will become of every leaf of the model when it is initialised."""
+        return plan_load(self.init, self.spec, self.pretrained, copied=self.copied)
+
 
 @functools.lru_cache(maxsize=32)
 def variable_shapes(spec: Spec, adapters: Adapters | None = None) -> dict[str, Any]:
     """Returns the shapes of a model's variables, its adapters among the parameters; nothing is computed."""
-    any_key = key(0, "backbone_init")
-    shapes = jax.eval_shape(functools.partial(scratch_variables, build(spec), spec), any_key, any_key)
+    shapes = model_shapes(spec)
     if adapters is None:
         return shapes
     return {**shapes, "params": {**shapes["params"], ROOT: adapter_shapes(shapes["params"], adapters)}}
@@ -94,18 +100,6 @@ def model_layout(spec: Spec, adapters: Adapters | None = None) -> Layout:
     statistics = {path.rpartition("/")[0] for path in traverse_util.flatten_dict(shapes["batch_stats"], sep="/")}
     depths = {path: family.depth_of(path.removeprefix(f"{ROOT}/"), spec.depth) for path in paths}
     return Layout(depths, spec.depth, tuple(sorted(statistics)))
-
-
-def _read_once(run: pathlib.Path) -> PretrainedSource:
-    """Reads a model source, or returns it from memory while its checkpoints are the same."""
-    steps = tuple(checkpoint_steps(run))
-    written = (run / "checkpoints" / str(steps[-1])).stat().st_mtime_ns if steps else 0
-    return _read_version(run.absolute(), steps, written)
-
-
-@functools.lru_cache(maxsize=2)
-def _read_version(run: pathlib.Path, steps: tuple[int, ...], written: int) -> PretrainedSource:
-    return read_run(run, steps[-1] if steps else None)
 
 
 def _check_kind(family: str, source: Source) -> None:
@@ -131,17 +125,11 @@ def _model(
         spec = make_spec(wanted["family"], wanted["settings"], **classes, **data.sizes())
         if misfit := data.misfit(spec):
             raise InputError(misfit, where="config.model.settings", do="change the settings, or use other data")
-        return spec, data, None
-    pretrained = _read_once(base / wanted["source"])
+        told = Overrides({**wanted["settings"], **wanted["preprocessing"]})
+        told.of_spec(wanted["family"])
+        return spec, told.on_preprocessing(data, spec), None
+    pretrained = open_model_source(wanted, base)
     spec = dataclasses.replace(pretrained.spec, **classes)
-    # A config that names sizes as well must name the source's own, or it describes another model than it trains.
-    described = make_spec(wanted["family"], {**dataclasses.asdict(spec), **wanted["settings"]}, **classes)
-    if described != spec:
-        raise InputError(
-            f"the source is {spec}, the config describes {described}",
-            where="config.model.settings",
-            do="leave the settings out, or use the source's",
-        )
     if misfit := data.misfit(spec):
         raise InputError(misfit, where="config.model.source", do=f"use a source that {source.name} fits")
     return spec, pretrained.preprocessing.on(data), pretrained
@@ -235,6 +223,9 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
     adapters = Adapters(strategy.rank, lora["alpha"], tuple(lora["targets"])) if strategy.name == "lora" else None
     layout = model_layout(spec, adapters)
     phases = _phases(config, strategy, layout, len(train))
+    if pretrained is not None:
+        # A source that does not fit is refused before anything is written.
+        plan_load(init, spec, pretrained, copied=strategy.copied)
     return Setup(
         config=config,
         source=source,

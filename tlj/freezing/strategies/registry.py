@@ -13,7 +13,7 @@ from tlj.freezing.regulariser import parse_l2_sp
 from tlj.freezing.settings import Timing
 from tlj.freezing.strategies import choose, rates, thaw
 from tlj.freezing.strategies.rules import by_rules
-from tlj.pretrained.initialise import INITS
+from tlj.pretrained.load_plan import INITS
 
 
 @dataclasses.dataclass(frozen=True)
