@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tlj.config import default, merge
 from tlj.config_keys import FREE, GROUP_KEYS, KEYS, parse_literal, parse_warmup, spell
+from tlj.errors import InputError
 from tlj.freezing.optimizer import DIRECTIONS
 from tlj.freezing.phases import Group
 from tlj.freezing.schedules import SCHEDULES
@@ -204,6 +206,12 @@ def test_no_key_of_a_group_takes_a_value_of_another_type(name, value):
 def test_values_of_a_group_out_of_range_are_refused(name, value):
     with pytest.raises((ValueError, TypeError)):
         GROUP_KEYS[name].kind.convert(value)
+
+
+@pytest.mark.parametrize("value", [3, "3"])
+def test_how_many_checkpoints_are_kept_is_told_where_it_is_looked_for(value):
+    with pytest.raises(InputError, match="one of all, trainable .checkpoint.latest is how many are kept."):
+        merge(default(), {"checkpoint": {"keep": value}})
 
 
 def test_the_keys_of_a_group_are_the_fields_of_a_group():

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Model", "load"]
+__all__ = ["Model", "export", "load"]
+
+_MODULES = {"Model": "tlj.pretrained.load", "load": "tlj.pretrained.load", "export": "tlj.pretrained.export.export"}
 
 
 def __getattr__(name: str) -> Any:
     # JAX is imported when a model is, so that ``tlj --help`` does not wait for it.
-    if name in __all__:
-        from tlj.pretrained import load as module
-
-        return getattr(module, name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'tlj' has no attribute {name!r}")

@@ -1,27 +1,31 @@
-"""The verbs of the command line, thin: each reads its arguments, calls one function and prints where the result is.
-
-Everything heavy is imported inside the verb that needs it, so that help and mistakes are answered at once.
-"""
+"""The command line: which verbs there are, the words that each takes, and the exit code."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from tlj import verbs
 from tlj.config_keys import FREE, KEYS, spell
 from tlj.errors import InputError, nearest_name, unknown_name
-from tlj.named_paths import check_file, check_workdir, existing_folder
 
 _FLAGS = {
     "--config": dict(metavar="FILE[:ARG]", help="configuration file, always needed; ARG goes to its get_config"),
     "--workdir": dict(metavar="DIR", help="folder of the run files, short for --config.workdir=DIR"),
     "--json": dict(action="store_true", help="print JSON"),
+}
+_EXPORT_FLAGS = {
+    "--to": dict(metavar="DIR", type=pathlib.Path, help="folder of the files, new or empty, always needed"),
+    "--format": dict(
+        default="huggingface",
+        help="huggingface (default), torch (a ResNet under torchvision's names) or stablehlo (runs without tlj)",
+    ),
+    "--step": dict(default="latest", help="of a run: latest (default), best (lowest validation loss) or a number"),
 }
 _BENCH_FLAGS = {
     "--strategies": dict(metavar="A,B,...", help="what is measured beside full; by default the config's own strategy"),
@@ -172,121 +176,47 @@ def _keys_help() -> str:
     return "\n\nkeys, with their defaults:\n" + "\n".join(f"  {key:40} {meaning}" for key, meaning in rows)
 
 
-def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
-    """Returns the resolved configuration, with a workdir that can be written to where one is needed."""
-    from absl import logging
-
-    from tlj import config as configuration
-
-    # Orbax and others report their own inner workings as warnings, in the middle of the progress lines.
-    logging.set_verbosity(logging.ERROR)
-    workdir = getattr(arguments, "workdir", None)
-    overrides = [*arguments.overrides, *([f"workdir={workdir}"] if workdir is not None else [])]
-    config = configuration.load(arguments.config, overrides)
-    if needs_workdir:
-        # A shell leaves the ~ of --workdir=~/runs as it is.
-        config.workdir = os.path.expanduser(config.workdir)
-        check_workdir(config.workdir, arguments.verb)
-    return config
-
-
-def _compare(arguments: argparse.Namespace) -> None:
-    config = _load_config(arguments, needs_workdir=True)
-    from tlj.experiments.compare import compare
-
-    _print_report(compare(config, arguments.command))
-
-
-def _train(arguments: argparse.Namespace) -> None:
-    config = _load_config(arguments, needs_workdir=True)
-    from tlj.experiments.compare import train
-
-    print(f"run: {train(config)}", flush=True)
-
-
-def _report(arguments: argparse.Namespace) -> None:
-    _print_report(existing_folder(arguments.folder, arguments.verb))
-
-
-def _print_report(comparison: pathlib.Path) -> None:
-    """Writes the report, and prints its first sentence and where it is."""
-    from tlj.evidence.report import write_report
-
-    report = write_report(comparison)
-    print(json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))["answer"])
-    print(f"report: {report}", flush=True)
-
-
-def _plan(arguments: argparse.Namespace) -> None:
-    config = _load_config(arguments, needs_workdir=False)
-    import jax
-
-    if "JAX_PLATFORMS" not in os.environ:
-        # A plan computes nothing, and an accelerator would be taken from whoever trains on it.
-        jax.config.update("jax_platforms", "cpu")
-    from tlj.benchmark.plan import format_plan, plan
-
-    phases = plan(config)
-    print(json.dumps(phases, indent=2) if arguments.json else format_plan(phases), flush=True)
-
-
-def _bench(arguments: argparse.Namespace) -> None:
-    config = _load_config(arguments, needs_workdir=False)
-    if arguments.json is not None:
-        check_file(arguments.json, "--json")
-    from tlj.benchmark.bench import bench, format_bench
-
-    measured = bench(config, arguments.strategies, arguments.windows)
-    print(format_bench(measured), flush=True)
-    if arguments.json is not None:
-        from tlj.training.run_files import write_json
-
-        write_json(arguments.json, measured)
-
-
-def _inspect(arguments: argparse.Namespace) -> None:
-    folder = existing_folder(arguments.folder, arguments.verb)
-    from tlj.training.inspection import inspect_run
-    from tlj.training.inspection_text import format_inspection
-
-    contents = inspect_run(folder)
-    print(json.dumps(contents, indent=2) if arguments.json else format_inspection(contents), flush=True)
-
-
 VERBS: dict[str, Verb] = {
     "compare": Verb(
         "train every arm at every label budget and seed, and report which helps; resumes",
         "tlj compare --config=configs/digits.py --workdir=runs/digits",
-        _compare,
+        verbs.compare,
         _take("--config", "--workdir"),
     ),
     "train": Verb(
         "train one run; resumes",
         "tlj train --config=configs/digits.py --workdir=runs/one --config.strategy=full "
         "--config.model.source=runs/digits/source",
-        _train,
+        verbs.train,
         _take("--config", "--workdir"),
     ),
     "report": Verb(
-        "rebuild the report of a comparison from its run files", "tlj report runs/digits", _report, folder="DIR"
+        "rebuild the report of a comparison from its run files", "tlj report runs/digits", verbs.report, folder="DIR"
     ),
     "plan": Verb(
         "show what each phase would train, and its cost, without training",
         "tlj plan --config=configs/digits.py --config.strategy=last_blocks:1",
-        _plan,
+        verbs.plan,
         _take("--config", "--workdir", "--json"),
     ),
     "bench": Verb(
         "measure the step time of each phase of strategies, beside its FLOPs",
         "tlj bench --config=configs/digits.py --strategies=linear_probe,last_blocks:1,full",
-        _bench,
+        verbs.bench,
         {**_take("--config"), **_BENCH_FLAGS},
     ),
     "inspect": Verb(
         "show what a run's checkpoint holds, and what moved",
         "tlj inspect runs/digits/runs/full/10/0",
-        _inspect,
+        verbs.inspect,
         _take("--json"),
+        folder="RUN",
+    ),
+    "export": Verb(
+        "write a model for others: the layout of transformers, torch names, or a program that runs without tlj",
+        "tlj export runs/digits/runs/full/10/0 --to=exported --format=huggingface",
+        verbs.export,
+        _EXPORT_FLAGS,
         folder="RUN",
     ),
 }

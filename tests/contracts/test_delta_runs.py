@@ -1,19 +1,23 @@
 """A run that keeps deltas is the run that keeps everything, in a fraction of the space, and on no other base."""
 
 import functools
+import pathlib
 import shutil
 
 import jax
 import numpy as np
 import pytest
 
+import tlj
 from tlj import config as configuration
 from tlj.errors import InputError
 from tlj.experiments.compare import train
+from tlj.freezing.digests import leaf_digests
 from tlj.pretrained.runs import checkpoint_metadata, checkpoint_steps
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.compiled import abstract_state
 from tlj.training.delta import delta_of
+from tlj.training.inspection import inspect_run
 from tlj.training.loop import Surroundings, train_run
 from tlj.training.run_files import read_metrics, read_predictions
 from tlj.training.setup import set_up
@@ -131,3 +135,27 @@ def test_what_a_checkpoint_keeps_is_part_of_what_a_run_is(transfer, sources, tmp
     train(config)
     with pytest.raises(InputError, match="checkpoint.keep was 'all' and is 'trainable'"):
         train(configuration.merge(config, DELTA))
+
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "checkpoints" / "vit_gelu"
+
+
+def test_a_delta_on_a_checkpoint_of_another_origin_is_read_on_that_checkpoint_alone(from_scratch, programs, tmp_path):
+    source, run = shutil.copytree(GOLDEN, tmp_path / "vit"), tmp_path / "run"
+    model = {"family": "vit", "source": str(source)}
+    changes = {"strategy": "linear_probe", "steps": 2, "model": model}
+    # The sizes are those of the checkpoint, but for the images of the data: its position embeddings are resized.
+    config = configuration.merge(configuration.default(), {**from_scratch("vit", DELTA).config, **changes})
+    config.model.settings = {"image_size": 8}
+    train_run(set_up(configuration.run_config(config), tmp_path), run, "hash", Surroundings(programs))
+    assert {leaf["path"] for leaf in inspect_run(run)["leaves"] if leaf["group"] != "frozen"} == {
+        "head/bias",
+        "head/kernel",
+    }
+    loaded = tlj.load(source, image_size=8).variables["params"]["backbone"]
+    assert leaf_digests(tlj.load(run).variables["params"]["backbone"]) == leaf_digests(loaded)
+    weights = bytearray((source / "model.safetensors").read_bytes())
+    weights[-1] ^= 1  # the last bit of an exponent: another number, and a finite one
+    (source / "model.safetensors").write_bytes(weights)
+    with pytest.raises(InputError, match="a delta on the base with the hash .* gives [0-9a-f]{16};"):
+        tlj.load(run)

@@ -15,6 +15,7 @@ from tlj.data.images import Preprocessing
 from tlj.errors import InputError
 from tlj.freezing.digests import leaf_digests
 from tlj.pretrained.base import Base, base_digest, complete_params
+from tlj.pretrained.initialise import initial_variables
 from tlj.pretrained.runs import checkpoint_metadata, read_run, read_variables
 
 DELTA = {"every": 0, "latest": 2, "keep": "trainable"}
@@ -123,6 +124,17 @@ def test_a_seed_that_is_not_the_runs_own_makes_another_base(train_target, tmp_pa
     assert complete_params(run, base, kept).keys() == {"head", "backbone"}
     with pytest.raises(InputError, match=f"hash {base.digest} .seed 8., .*the seed gives [0-9a-f]{{16}};"):
         complete_params(run, dataclasses.replace(base, seed=8), kept)
+
+
+@pytest.mark.parametrize("copied", [None, 1])
+def test_blocks_that_are_left_out_are_those_that_were_copied_or_made_anew(probe, copied):
+    source = read_run(probe.parent / "vit")
+    variables, _ = initial_variables("pretrained", source.spec, source, 5, copied=copied)
+    backbone = leaf_digests({"backbone": variables["params"]["backbone"]})
+    base = Base("pretrained", 5, copied, "vit", source.identity, base_digest(backbone))
+    completed = complete_params(probe, base, {"head": variables["params"]["head"]})
+    assert leaf_digests(completed["backbone"]) == leaf_digests(variables["params"]["backbone"])
+    assert (leaf_digests(completed["backbone"]) == leaf_digests(source.variables["params"]["backbone"])) == (not copied)
 
 
 def test_a_run_that_is_said_to_be_its_own_base_is_refused(moved):

@@ -54,7 +54,12 @@ def test_what_a_later_phase_trains_is_kept_from_the_first_one_on(delta_run):
 def test_adapters_and_the_head_are_the_runs_own(delta_run):
     setup = delta_run("lora:2")
     left_out = delta_of(setup).left_out
-    assert {path for path in setup.phases[0].label_of if path.startswith("backbone/")} == left_out
+    backbone = {path for path in setup.phases[0].label_of if path.startswith("backbone/")}
+    assert left_out == backbone
+    # Adapters that do not train are no part of a base either: only this run has drawn them.
+    still = tuple((path, label if path.startswith("head/") else "frozen") for path, label in setup.phases[0].labels)
+    frozen = dataclasses.replace(setup, phases=(dataclasses.replace(setup.phases[0], labels=still),))
+    assert delta_of(frozen).left_out == backbone
 
 
 def test_a_base_from_scratch_names_no_source(delta_run):

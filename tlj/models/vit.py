@@ -103,7 +103,7 @@ class PatchEmbedding(nn.Module):
         tokens = tokens.reshape(images.shape[0], -1, spec.width)
         if spec.class_token:
             token = self.param("class_token", nn.initializers.zeros, (1, 1, spec.width)).astype(self.dtype)
-            tokens = jnp.concatenate([jnp.broadcast_to(token, (len(images), 1, spec.width)), tokens], axis=1)
+            tokens = jnp.concatenate([jnp.broadcast_to(token, (images.shape[0], 1, spec.width)), tokens], axis=1)
         position = self.param("position", nn.initializers.normal(0.02), (1, *tokens.shape[1:]))
         return nn.Dropout(spec.dropout)(tokens + position.astype(self.dtype), deterministic=not train)
 

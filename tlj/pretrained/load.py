@@ -40,6 +40,9 @@ class Model:
       report: what became of every leaf when it was loaded.
       classes: names of the classes; empty where nobody tells.
       files: that travel with the model, by name: those of its tokenizer.
+      location: where its source was found; empty for a model that was not loaded.
+      identity: hash of what was there.
+      step: of the checkpoint of a run; None for a source of another origin.
     """
 
     module: nn.Module
@@ -49,6 +52,9 @@ class Model:
     report: LoadReport
     classes: tuple[str, ...] = ()
     files: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
+    location: str = ""
+    identity: str = ""
+    step: int | None = None
 
     @functools.cached_property
     def _apply(self) -> Callable[..., Array]:
@@ -125,4 +131,15 @@ def load(
     spec = found.spec if num_classes is None else dataclasses.replace(found.spec, num_classes=num_classes)
     variables, report = initial_variables(init, spec, found, seed, keep_head=num_classes is None)
     classes = found.classes if num_classes is None else ()
-    return Model(build(spec, dtype), variables, spec, found.preprocessing, report, classes, found.files)
+    return Model(
+        build(spec, dtype),
+        variables,
+        spec,
+        found.preprocessing,
+        report,
+        classes=classes,
+        files=found.files,
+        location=found.location,
+        identity=found.identity,
+        step=found.step,
+    )

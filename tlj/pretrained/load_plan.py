@@ -14,6 +14,8 @@ from tlj.pretrained.source import PretrainedSource
 INITS = ("pretrained", "scratch", "mean_var")
 HEAD = "params/head/"
 
+_ANEW = "the model's own starts anew"
+
 
 def plan_load(
     init: str, spec: Spec, source: PretrainedSource | None, *, keep_head: bool = False, copied: int | None = None
@@ -43,9 +45,9 @@ def plan_load(
     reset = _reset_paths(wanted, source, keep_head=keep_head and init == "pretrained", copied=copied)
     _check_fit(wanted, source, reset)
     rows = [_row(path, wanted[path], init, source, path in reset) for path in sorted(wanted)]
-    unread = sorted(path for path in source.leaves if path.startswith(HEAD) and (path not in wanted or path in reset))
-    heads = [dataclasses.replace(source.leaves[path], note="the head starts anew") for path in unread]
-    rows += [LoadedLeaf("", "ignored", leaf.source, leaf.shape, "", leaf.note) for leaf in (*heads, *source.ignored)]
+    taken = {row.path for row in rows if row.status != "reset"}
+    unread = [dataclasses.replace(source.leaves[path], note=_ANEW) for path in sorted(set(source.leaves) - taken)]
+    rows += [LoadedLeaf("", "ignored", leaf.source, leaf.shape, "", leaf.note) for leaf in (*unread, *source.ignored)]
     return LoadReport(tuple(rows))
 
 

@@ -245,14 +245,15 @@ def moved_by_depth(
     ever, now = set().union(*(phase.trained for phase in phases)), set(phases[-1].trained)
     rows = []
     for depth in sorted(set(layout.depths.values())):
-        paths = {path for path in params if layout.depths[path] == depth}
+        # In an order of their own, or the last bits of a sum would depend on how the run was read.
+        paths = sorted(path for path in params if layout.depths[path] == depth)
         distance, start = _norm([params[p] - initial[p] for p in paths]), _norm([initial[p] for p in paths])
         rows.append(
             {
                 "depth": depth,
                 "leaves": len(paths),
-                "trained": len(paths & ever),
-                "trained_now": len(paths & now),
+                "trained": len(ever.intersection(paths)),
+                "trained_now": len(now.intersection(paths)),
                 "distance": distance,
                 "relative": distance / start if start else None,
             }

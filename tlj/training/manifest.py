@@ -151,7 +151,12 @@ def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, An
             "classes": list(setup.source.classes),
             "split": setup.split.manifest(setup.source.ids),
         },
-        "model": {**describe_model(setup.spec, setup.preprocessing), "adapters": adapters and asdict(adapters)},
+        "model": {
+            **describe_model(setup.spec, setup.preprocessing),
+            "adapters": adapters and asdict(adapters),
+            # The path of the source is in the config; the hash tells what lay there.
+            "source_identity": setup.pretrained.identity if setup.pretrained else "",
+        },
         "init": setup.init,
         "control": setup.control,
         "load_report": report.rows(),

@@ -70,7 +70,12 @@ def test_a_config_names_the_classes_in_both_directions(tiny):
     config = FAMILIES["vit"].config(tiny.specs["vit"], ("ant", "bee", "cat"))
     assert config["id2label"] == {"0": "ant", "1": "bee", "2": "cat"}
     assert config["label2id"] == {"ant": 0, "bee": 1, "cat": 2}
-    assert FAMILIES["vit"].config(tiny.specs["vit"])["id2label"]["2"] == "LABEL_2"
+
+
+def test_classes_that_nobody_names_are_counted(tiny):
+    config = FAMILIES["vit"].config(tiny.specs["vit"])
+    assert config["num_labels"] == 3
+    assert "id2label" not in config
 
 
 def test_another_number_of_names_than_classes_is_refused(tiny):
@@ -126,7 +131,7 @@ def test_the_class_is_the_one_that_holds_exactly_the_models_arrays(tiny, kind, c
     spec = dataclasses.replace(tiny.specs[kind], **changes)
     config = FAMILIES[kind].config(spec)
     assert config["architectures"] == [architecture]
-    assert ("id2label" in config) == architecture.endswith("Classification")
+    assert bool({"id2label", "num_labels"} & set(config)) == architecture.endswith("Classification")
     assert FAMILIES[kind].prefix(spec) == prefix
 
 

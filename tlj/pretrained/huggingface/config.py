@@ -31,6 +31,9 @@ _GENERATION = """max_length min_length do_sample early_stopping num_beams temper
     num_assistant_tokens_schedule assistant_confidence_threshold assistant_lookbehind target_lookbehind"""
 CHANGES_NOTHING = frozenset(f"{_NAMES} {_COMPUTATION} {_GENERATION}".split())
 
+# What tlj itself adds where it writes a config.json (``tlj.pretrained.huggingface.extra``).
+EXTRA = "tlj"
+
 # Settings of every config class of which tlj implements these values.
 _FIXED = {
     "is_encoder_decoder": (False, None),
@@ -95,7 +98,8 @@ def settings_of(family: HuggingFaceFamily, config: Mapping[str, Any], where: str
       InputError: naming every setting that tlj does not implement, or one that has another type than it should.
     """
     fixed = {**_FIXED, **family.fixed}
-    unknown = sorted(set(config) - CHANGES_NOTHING - set(family.settings) - set(fixed) - family.ignored)
+    known = {*CHANGES_NOTHING, *family.settings, *fixed, *family.ignored, EXTRA}
+    unknown = sorted(set(config) - known)
     if unknown:
         named = ", ".join(f"{key} = {shown(config[key])}" for key in unknown)
         several = "settings" if len(unknown) > 1 else "a setting"

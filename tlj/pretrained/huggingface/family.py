@@ -96,10 +96,9 @@ class HuggingFaceFamily:
                 where="--format=huggingface",
                 do=f"export with {self.instead}",
             )
-        names = tuple(classes) or tuple(f"LABEL_{i}" for i in range(spec.num_classes))
-        if len(names) != spec.num_classes:
+        if classes and len(classes) != spec.num_classes:
             raise InputError(
-                f"{len(names)} names of classes for {spec.num_classes} classes",
+                f"{len(classes)} names of classes for {spec.num_classes} classes",
                 where="tlj export",
                 do="give one name per class",
             )
@@ -108,13 +107,15 @@ class HuggingFaceFamily:
             "model_type": self.model_type,
             **self.written(spec),
             **{key: values[0] for key, values in self.fixed.items()},
-            **(_labels(names) if self.architecture(spec) == self.classifier_class else {}),
+            **(_labels(spec.num_classes, classes) if self.architecture(spec) == self.classifier_class else {}),
             "torch_dtype": "float32",
         }
 
 
-def _labels(names: Sequence[str]) -> dict[str, Any]:
+def _labels(count: int, names: Sequence[str]) -> dict[str, Any]:
     # A class without a head has none: an empty list would give whoever puts a head on it one of no outputs.
+    if count and not names:
+        return {"num_labels": count}
     return {
         "id2label": {str(number): name for number, name in enumerate(names)},
         "label2id": {name: number for number, name in enumerate(names)},

@@ -15,6 +15,7 @@ from tlj.models.registry import FAMILIES as MODELS
 from tlj.models.registry import Spec
 from tlj.pretrained.checkpoint import Checkpoint
 from tlj.pretrained.huggingface.config import architecture_in, class_names, family_in, read_config, settings_of
+from tlj.pretrained.huggingface.extra import extra_preprocessing, extra_spec
 from tlj.pretrained.huggingface.families import FAMILIES
 from tlj.pretrained.huggingface.family import HuggingFaceFamily
 from tlj.pretrained.huggingface.names import plain_names
@@ -50,10 +51,13 @@ def read_huggingface(directory: pathlib.Path, chosen: Overrides) -> Checkpoint:
     head = _Head.of(family, config, arrays, weights.layout, str(file))
     preprocessing = _image_preprocessing(directory, family)
     stored = _spec(family, settings, weights, head.classes, preprocessing, str(file))
+    stored = extra_spec(family, stored, config, str(file))
     spec = chosen.adjust(stored)
     family.check(settings, spec, str(file))
     files = {} if preprocessing else find_tokenizer_files(directory)
     names = class_names(config, str(file)) or ()
+    if preprocessing is None:
+        preprocessing = extra_preprocessing(_text_preprocessing(stored, files), stored, config, str(file))
     return Checkpoint(
         spec=spec,
         stored_spec=stored,
@@ -61,7 +65,7 @@ def read_huggingface(directory: pathlib.Path, chosen: Overrides) -> Checkpoint:
         layout=weights.layout,
         arrays=arrays,
         unused={**family.unused(spec), **head.unused},
-        preprocessing=chosen.on_preprocessing(preprocessing or _text_preprocessing(stored, files), spec),
+        preprocessing=chosen.on_preprocessing(preprocessing, spec),
         classes=names if len(names) == head.classes else (),
         files=files,
         location=str(weights.file),
