@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import sys
+import types
 
 import pytest
 
@@ -70,3 +72,53 @@ def comparison(tiny_config, tmp_path_factory):
     with count_compilations() as compiled:
         workdir = compare(tiny_config(tmp_path_factory.mktemp("comparison")), "tlj compare --config=tiny.py")
     return workdir, compiled
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    """A configuration of five steps, on disk."""
+    path = tmp_path / "config.py"
+    path.write_text("def get_config(arg=None):\n    return {'steps': 5}\n")
+    return str(path)
+
+
+class StandIns:
+    """Functions in place of those behind the verbs: what they return or raise is set here, what they got is kept."""
+
+    def __init__(self, monkeypatch, folder):
+        self.calls = []
+        (folder / "summary.json").write_text('{"answer": "Transfer: it helps."}')
+        self.results = {
+            "tlj.experiments.compare": {
+                "compare": pathlib.Path("runs/a"),
+                "train": pathlib.Path("runs/one"),
+            },
+            "tlj.evidence.report": {"write_report": folder / "report.html"},
+            "tlj.benchmark.plan": {"plan": {"phases": []}, "format_plan": "a plan"},
+            "tlj.benchmark.bench": {"bench": {"rows": []}, "format_bench": "a table"},
+            "tlj.training.inspection": {"inspect_run": {"step": 5}},
+            "tlj.training.inspection_text": {"format_inspection": "a run"},
+            "tlj.pretrained.load": {"load": "a model"},
+            "tlj.pretrained.export.export": {"check_export": None, "export": ["out/config.json"]},
+        }
+        for module, functions in self.results.items():
+            stand_in = types.ModuleType(module)
+            for name in functions:
+                setattr(stand_in, name, self.function(module, name))
+            monkeypatch.setitem(sys.modules, module, stand_in)
+
+    def function(self, module, name):
+        def call(*arguments, **options):
+            self.calls.append((name, *arguments, *([options] if options else [])))
+            result = self.results[module][name]
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+        return call
+
+
+@pytest.fixture
+def stand_ins(monkeypatch, tmp_path):
+    """Stand-ins for what the verbs of the command line call."""
+    return StandIns(monkeypatch, tmp_path)

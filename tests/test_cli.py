@@ -1,10 +1,8 @@
-import json
 import os
 import pathlib
 import subprocess
 import sys
 import time
-import types
 
 import pytest
 
@@ -13,52 +11,6 @@ from tlj.errors import InputError
 
 ROOT = pathlib.Path(__file__).parent.parent
 HEAVY = ("jax", "flax", "ml_collections", "numpy", "scipy", "matplotlib", "pyarrow", "absl", "orbax", "tensorflow")
-
-
-@pytest.fixture
-def config_file(tmp_path):
-    path = tmp_path / "config.py"
-    path.write_text("def get_config(arg=None):\n    return {'steps': 5}\n")
-    return str(path)
-
-
-class StandIns:
-    """Functions in place of those behind the verbs: what they return or raise is set here, what they got is kept."""
-
-    def __init__(self, monkeypatch, folder):
-        self.calls = []
-        (folder / "summary.json").write_text('{"answer": "Transfer: it helps."}')
-        self.results = {
-            "tlj.experiments.compare": {
-                "compare": pathlib.Path("runs/a"),
-                "train": pathlib.Path("runs/one"),
-            },
-            "tlj.evidence.report": {"write_report": folder / "report.html"},
-            "tlj.benchmark.plan": {"plan": {"phases": []}, "format_plan": "a plan"},
-            "tlj.benchmark.bench": {"bench": {"rows": []}, "format_bench": "a table"},
-            "tlj.training.inspection": {"inspect_run": {"step": 5}},
-            "tlj.training.inspection_text": {"format_inspection": "a run"},
-        }
-        for module, functions in self.results.items():
-            stand_in = types.ModuleType(module)
-            for name in functions:
-                setattr(stand_in, name, self.function(module, name))
-            monkeypatch.setitem(sys.modules, module, stand_in)
-
-    def function(self, module, name):
-        def call(*arguments):
-            self.calls.append((name, *arguments))
-            result = self.results[module][name]
-            if isinstance(result, BaseException):
-                raise result
-            return result
-
-        return call
-
-
-@pytest.fixture
-def stand_ins(monkeypatch, tmp_path):
-    return StandIns(monkeypatch, tmp_path)
 
 
 def run(*words, cwd=ROOT):
@@ -135,94 +87,7 @@ def test_the_version_is_shown(capsys):
     assert capsys.readouterr().out.startswith("tlj")
 
 
-# What each verb calls and prints.
-
-
-def test_compare_passes_the_configuration_and_the_command_and_ends_with_the_report(
-    stand_ins, config_file, tmp_path, capsys
-):
-    words = ["compare", f"--config={config_file}", f"--workdir={tmp_path}/w d", "--config.seeds=0,1"]
-    assert cli.main(words) == 0
-    (name, config, command), reported = stand_ins.calls
-    assert reported == ("write_report", pathlib.Path("runs/a"))
-    assert (name, config.steps, config.seeds, config.workdir) == ("compare", 5, (0, 1), f"{tmp_path}/w d")
-    assert command == f"tlj compare --config={config_file} '--workdir={tmp_path}/w d' --config.seeds=0,1"
-    assert capsys.readouterr().out.splitlines() == ["Transfer: it helps.", f"report: {tmp_path}/report.html"]
-
-
-def test_train_prints_the_run(stand_ins, config_file, tmp_path, capsys):
-    assert cli.main(["train", f"--config={config_file}", f"--workdir={tmp_path}/w"]) == 0
-    assert stand_ins.calls[0][0] == "train"
-    assert capsys.readouterr().out == "run: runs/one\n"
-
-
-def test_report_prints_the_report(stand_ins, tmp_path, capsys):
-    assert cli.main(["report", str(tmp_path)]) == 0
-    assert stand_ins.calls == [("write_report", tmp_path)]
-    assert capsys.readouterr().out == f"Transfer: it helps.\nreport: {tmp_path}/report.html\n"
-
-
-def test_plan_needs_no_workdir_and_prints_text_or_json(stand_ins, config_file, capsys):
-    assert cli.main(["plan", f"--config={config_file}"]) == 0
-    assert capsys.readouterr().out == "a plan\n"
-    assert cli.main(["plan", f"--config={config_file}", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"phases": []}
-    assert [name for name, *_ in stand_ins.calls] == ["plan", "format_plan", "plan"]
-
-
-def test_bench_prints_its_table_and_writes_json_where_it_is_told(stand_ins, config_file, tmp_path, capsys):
-    words = ["bench", f"--config={config_file}", "--strategies=linear_probe,full", "--windows=3"]
-    assert cli.main([*words, f"--json={tmp_path}/bench.json"]) == 0
-    (name, config, strategies, windows), _ = stand_ins.calls
-    assert (name, config.steps, strategies, windows) == ("bench", 5, "linear_probe,full", 3)
-    assert capsys.readouterr().out == "a table\n"
-    assert json.loads((tmp_path / "bench.json").read_text()) == {"rows": []}
-
-
-def test_bench_takes_the_configs_own_strategy_where_none_is_given_and_writes_nothing(
-    stand_ins, config_file, tmp_path, capsys
-):
-    before = sorted(tmp_path.iterdir())
-    assert cli.main(["bench", f"--config={config_file}"]) == 0
-    assert stand_ins.calls[0][2:] == (None, 5)
-    assert sorted(tmp_path.iterdir()) == before
-
-
-@pytest.mark.parametrize(("file", "problem"), [("nowhere/bench.json", "no folder"), (".", "cannot be written")])
-def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
-    file, problem, stand_ins, config_file, tmp_path, capsys
-):
-    line = refused(capsys, "bench", f"--config={config_file}", f"--json={tmp_path}/{file}")
-    assert line.startswith("tlj: --json: ")
-    assert problem in line
-    assert stand_ins.calls == []
-
-
-def test_a_number_of_windows_that_is_none_is_refused(capsys, config_file):
-    assert "invalid int value: 'many'" in refused(capsys, "bench", f"--config={config_file}", "--windows=many")
-
-
-def test_plan_alone_settles_for_the_cpu_and_only_where_nothing_is_said(stand_ins, config_file, monkeypatch):
-    import jax
-
-    settled = []
-    monkeypatch.setattr(jax.config, "update", lambda name, value: settled.append((name, value)))
-    monkeypatch.setenv("JAX_PLATFORMS", "")
-    assert cli.main(["plan", f"--config={config_file}"]) == 0
-    monkeypatch.delenv("JAX_PLATFORMS")
-    assert cli.main(["bench", f"--config={config_file}"]) == 0
-    assert settled == []
-    assert cli.main(["plan", f"--config={config_file}"]) == 0
-    assert settled == [("jax_platforms", "cpu")]
-    assert "JAX_PLATFORMS" not in os.environ
-
-
-def test_inspect_prints_text_or_json(stand_ins, tmp_path, capsys):
-    assert cli.main(["inspect", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == "a run\n"
-    assert cli.main(["inspect", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"step": 5}
-    assert stand_ins.calls[0] == ("inspect_run", tmp_path)
+# What reaches a verb.
 
 
 @pytest.mark.parametrize(
@@ -250,6 +115,20 @@ def test_a_verb_leaves_the_environment_of_jax_alone(stand_ins, config_file, tmp_
 # Mistakes.
 
 
+@pytest.mark.parametrize(("file", "problem"), [("nowhere/bench.json", "no folder"), (".", "cannot be written")])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
+    file, problem, stand_ins, config_file, tmp_path, capsys
+):
+    line = refused(capsys, "bench", f"--config={config_file}", f"--json={tmp_path}/{file}")
+    assert line.startswith("tlj: --json: ")
+    assert problem in line
+    assert stand_ins.calls == []
+
+
+def test_a_number_of_windows_that_is_none_is_refused(capsys, config_file):
+    assert "invalid int value: 'many'" in refused(capsys, "bench", f"--config={config_file}", "--windows=many")
+
+
 def test_an_unknown_verb_names_the_nearest(capsys):
     line = refused(capsys, "compre", "--config=configs/digits.py")
     assert "unknown verb 'compre'" in line
@@ -258,7 +137,7 @@ def test_an_unknown_verb_names_the_nearest(capsys):
 
 @pytest.mark.parametrize("words", [[], ["--config=configs/digits.py", "compare"]])
 def test_a_missing_verb_lists_them(words, capsys):
-    assert "compare, train, report, plan, bench, inspect" in refused(capsys, *words)
+    assert "compare, train, report, plan, bench, inspect, export" in refused(capsys, *words)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +159,8 @@ def test_an_unexpected_argument_is_refused(capsys, config_file):
 
 
 @pytest.mark.parametrize(
-    ("words", "missing"), [(["compare"], "--config"), (["report"], "DIR"), (["inspect"], "RUN"), (["plan"], "--config")]
+    ("words", "missing"),
+    [(["compare"], "--config"), (["report"], "DIR"), (["inspect"], "RUN"), (["plan"], "--config"), (["export"], "RUN")],
 )
 def test_a_missing_argument_is_named(words, missing, capsys):
     line = refused(capsys, *words)

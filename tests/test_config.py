@@ -182,6 +182,12 @@ def test_a_free_key_takes_what_its_text_and_its_old_value_say(write_config, body
     assert type(width) is type(value)
 
 
+def test_the_preprocessing_of_a_model_may_be_set_key_by_key(write_config):
+    config = load(write_config("c.model.preprocessing = dict(resize_to=9)"), ["model.preprocessing.mean=0.1,0.2,0.3"])
+    assert config.model.preprocessing.to_dict() == {"resize_to": 9, "mean": (0.1, 0.2, 0.3)}
+    assert to_dict(run_config(config))["model"]["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
+
+
 def test_a_free_key_keeps_its_type(write_config):
     error = refusal(load, write_config("c.model.settings.width = 64"), ["model.settings.width=wide"])
     assert (error.where, error.do) == ("config.model.settings.width", "keep the type")

@@ -198,7 +198,7 @@ def _schema_name(name: str) -> str:
 
 
 def _is_free(name: str) -> bool:
-    return _schema_name(name).startswith("model.settings.") and all(name.split("."))
+    return _schema_name(name).startswith(("model.settings.", "model.preprocessing.")) and all(name.split("."))
 
 
 def _convert(name: str, value: object, prefix: str) -> object:

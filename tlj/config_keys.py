@@ -137,9 +137,17 @@ def _list_of(kind: Kind) -> Kind:
     return Kind(f"a list, neither empty nor with repeats, of {kind.expected}", convert)
 
 
+def _split_patterns(text: str) -> list | tuple:
+    value = parse_literal(text)
+    if isinstance(value, (list, tuple)):
+        return value
+    # Brackets belong to a pattern, and so does a comma in one.
+    return [item.strip() for item in re.split(r",(?![^(\[{]*[)\]}])", text) if item.strip()]
+
+
 def _patterns() -> Kind:
     def convert(value):
-        items = _items(value) if isinstance(value, str) else value
+        items = _split_patterns(value) if isinstance(value, str) else value
         if not isinstance(items, (list, tuple)):
             raise TypeError(value)
         try:

@@ -87,6 +87,7 @@ def test_a_model_applies_its_own_mean_to_other_images():
         ({"resize_to": 7}, "resize_to = 7 leaves fewer than image_size = 8 pixels; give at least 8, or 0"),
         ({"mean": (0.5, 0.5)}, "mean = (0.5, 0.5) is not three finite numbers"),
         ({"mean": (0.5, 0.5, float("nan"))}, "is not three finite numbers"),
+        ({"mean": (0, 0, 10**400)}, "is not three finite numbers"),
         ({"mean": 0.5}, "mean = 0.5 is not three finite numbers"),
         ({"std": (1, "1", 1)}, "is not three finite numbers; give one for each of red, green, blue"),
         ({"std": (1, 0, 1)}, "std = [1.0, 0.0, 1.0] is not above 0"),

@@ -104,7 +104,9 @@ def largest_difference(ours, expected):
     """Returns the largest absolute difference of two arrays of one shape."""
     ours = np.asarray(ours)
     assert ours.shape == expected.shape
-    return float(np.abs(ours - expected).max())
+    difference = float(np.abs(ours - expected).max())
+    print(f"figure: largest difference {difference:.1e}")  # shown by pytest -rP
+    return difference
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,9 @@ def run(program, *arguments, **environment):
 
 def measure(warm_up, source):
     """What the load of a source takes after that of another of its family."""
-    return json.loads(run(MEASURE, GOLDEN / warm_up, source).splitlines()[-1])
+    cost = json.loads(run(MEASURE, GOLDEN / warm_up, source).splitlines()[-1])
+    print(f"figure: {cost['bytes'] / 1e6:.0f} MB, peak {cost['peak']:.2f} times, {cost['seconds']:.1f} s")
+    return cost
 
 
 @pytest.fixture(scope="module")

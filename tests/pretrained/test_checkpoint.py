@@ -93,7 +93,22 @@ def test_what_allow_missing_names_starts_anew_or_is_ignored(allowed):
     source = assemble(checkpoint(found), allowed)
     assert source.reset == {"params/head/bias", f"params/{UP.replace('.', '/')}"}
     assert not source.reset & set(source.leaves)
-    assert {leaf.source: leaf.note for leaf in source.ignored} == {"surplus": "allowed"}
+    anew = "allowed: the model's own starts anew"
+    assert {leaf.source: leaf.note for leaf in source.ignored} == {"surplus": "allowed", UP: anew}
+
+
+def test_all_arrays_of_a_leaf_that_starts_anew_are_accounted_for():
+    parts = tuple(f"qkv.{part}" for part in ("query", "key", "value"))
+    path = "backbone/block0/attention/query_key_value"
+    others = [module for module in MODULES if not module.ours.startswith(path)]
+    found = {name: array for name, array in arrays().items() if not name.startswith(path.replace("/", "."))}
+    for part in parts:
+        found[f"{part}/kernel"] = in_memory(f"{part}/kernel", np.zeros((8, 8), np.float32))
+        found[f"{part}/bias"] = in_memory(f"{part}/bias", np.zeros(8, np.float32))
+    del found["qkv.query/kernel"]
+    source = assemble(checkpoint(found, modules=(*others, Module(path, parts, "dense", parts))), ["qkv.query.*"])
+    assert source.reset == {f"params/{path}/kernel"}
+    assert [leaf.source for leaf in source.ignored] == ["qkv.key/kernel", "qkv.value/kernel"]
 
 
 def test_a_path_of_the_model_may_be_allowed_as_well_and_half_a_name_allows_nothing():
@@ -102,6 +117,12 @@ def test_a_path_of_the_model_may_be_allowed_as_well_and_half_a_name_allows_nothi
     assert assemble(checkpoint(found), ["params/head/bias"]).reset == {"params/head/bias"}
     with pytest.raises(InputError, match=r"missing head\.bias"):
         assemble(checkpoint(found), ["head", "bias"])
+
+
+@pytest.mark.parametrize("pattern", ["(", 3])
+def test_a_pattern_that_is_no_regular_expression_is_refused(pattern):
+    with pytest.raises(InputError, match=r"allow_missing: .* is not a regular expression"):
+        assemble(checkpoint(), ["head.*", pattern])
 
 
 def test_arrays_that_are_known_to_be_of_no_use_are_ignored_with_the_reason():

@@ -134,7 +134,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         if path.startswith("/api/models/owner/model/tree/"):
             rows = [{"type": "file", "path": n, "size": len(c), "oid": f"{n}-oid"} for n, c in self.files.items()]
             return json.dumps(rows).encode()
-        if path in ("/api/models/owner/model", "/api/models/owner/model/revision/main"):
+        if path in {f"/api/models/owner/model{end}" for end in ("", "/revision/main", f"/revision/{SHA}")}:
             siblings = [{"rfilename": name} for name in self.files]
             return json.dumps({"id": "owner/model", "sha": SHA, "siblings": siblings}).encode()
         name = path.rpartition("/")[2]
@@ -215,3 +215,20 @@ def test_what_the_hub_refuses_is_an_error_that_says_why(hub, source, message):
     hub.files = {"config.json": "{}"}
     with pytest.raises(InputError, match=message):
         fetch(source)
+
+
+def test_what_another_program_left_out_of_the_cache_is_fetched_of_the_same_commit(cache, hub):
+    snapshot = put(cache, "owner/model", {"config.json": "{}", "flax_model.msgpack": "x"})
+    hub.files = {name: name for name in ("config.json", "model.safetensors", "preprocessor_config.json", "README.md")}
+    assert fetch("owner/model") == snapshot
+    assert hub.asked == ["preprocessor_config.json"]
+    assert (snapshot / "preprocessor_config.json").read_text() == "preprocessor_config.json"
+    assert fetch("owner/model") == snapshot
+    assert hub.asked == ["preprocessor_config.json"]
+
+
+@pytest.mark.usefixtures("online")
+def test_weights_that_are_cached_alone_are_used_where_the_hub_does_not_answer(cache, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    snapshot = put(cache, "owner/model", {"config.json": "{}", "model.safetensors": "x"})
+    assert fetch("owner/model") == snapshot

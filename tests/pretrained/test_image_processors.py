@@ -120,6 +120,8 @@ def test_the_usual_rescaling_leaves_the_numbers_of_the_file_as_they_are():
         ("ViT", {"resample": 6}, "resample = 6 is none of Pillow's filters; use one of 0 (nearest), 1 (lanczos)"),
         ("ViT", {"resample": True}, "resample = True is none"),
         ("ViT", {"rescale_factor": 0}, "rescale_factor = 0 is not a number above 0"),
+        ("ViT", {"rescale_factor": 10**400}, "is not a number above 0"),
+        ("ViT", {"image_mean": [0, 0, 10**400]}, "is not a finite number for each"),
         ("ViT", {"image_mean": [0.5]}, "image_mean = [0.5] is not a finite number for each"),
         ("ViT", {"image_std": [0.5, 0.5, float("inf")]}, "image_std ="),
         ("ViT", {"image_std": [0.5, 0.0, 0.5]}, "FILE: std = [0.5, 0.0, 0.5] is not above 0"),

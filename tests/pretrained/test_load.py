@@ -114,3 +114,21 @@ def test_a_source_or_an_init_that_does_not_exist_is_refused(vit_run, tmp_path):
 def test_no_classes_are_no_number_of_classes(vit_run):
     with pytest.raises(InputError):
         tlj.load(vit_run, num_classes=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (dict(num_classes=0), "num_classes = 0"),
+        (dict(num_classes="5"), "num_classes = '5'"),
+        (dict(num_classes=2.5), "num_classes = 2.5"),
+        (dict(num_classes=True), "num_classes = True"),
+        (dict(dtype="bfloat61"), "unknown dtype 'bfloat61'; did you mean 'bfloat16'"),
+        (dict(dtype="int32"), "unknown dtype 'int32'"),
+        (dict(allow_missing="head.*"), "allow_missing = 'head.*' is not a list"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused(run_directory, arguments, told):
+    with pytest.raises(InputError) as caught:
+        tlj.load(run_directory, **arguments)
+    assert told in str(caught.value)

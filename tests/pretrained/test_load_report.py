@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import pytest
 
 from tlj.pretrained.load_report import LoadedLeaf, LoadReport, array_hash
+from tlj.pretrained.weight_file import DTYPES
 
 REPORT = LoadReport(
     (
@@ -45,3 +47,11 @@ def test_hash_is_of_the_values_and_not_of_their_layout():
     assert array_hash(values) == array_hash(np.asfortranarray(values)) == array_hash(values.copy())
     assert array_hash(values) != array_hash(values + 1)
     assert array_hash(np.zeros(2, np.float32)) != array_hash(-np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES.values()], ids=str)
+def test_an_array_of_every_type_that_a_file_may_hold_has_a_hash(dtype):
+    values = np.zeros((2, 3), dtype)
+    assert array_hash(values) == array_hash(values.view(np.uint8)) != array_hash(np.ones((2, 3), dtype))
+    assert array_hash(np.zeros((), dtype)) == array_hash(np.zeros(1, dtype))
+    assert array_hash(np.zeros((0, 3), dtype)) == array_hash(np.zeros(0, np.float32))

@@ -33,6 +33,11 @@ def test_what_is_not_there_is_refused_with_the_nearest_name(tmp_path):
         locate(tmp_path / "chekpoint.npz")
 
 
+def test_a_name_too_long_for_a_file_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="nothing here"):
+        locate("a" * 300, tmp_path)
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(InputError, match=r"not a checkpoint that tlj reads: notes\.txt"):

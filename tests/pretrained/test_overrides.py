@@ -14,7 +14,7 @@ from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
 from tlj.pretrained.checkpoint import POSITIONS
 from tlj.pretrained.initialise import initial_variables
-from tlj.pretrained.overrides import ADJUSTABLE, Overrides
+from tlj.pretrained.overrides import ADJUSTABLE, Overrides, check_preprocessing
 from tlj.pretrained.source import source_of_variables
 
 VIT = ViTSpec(num_classes=3, image_size=8, patch_size=4, width=8, depth=1, heads=2)
@@ -113,3 +113,16 @@ def test_a_run_that_pools_otherwise_leaves_its_pooler_behind_and_says_so():
     assert {leaf.note for leaf in source.ignored} == {"the model pools otherwise"}
     _, report = initial_variables("pretrained", source.spec, source, 0, keep_head=True)
     assert {row.status for row in report.leaves if row.path} == {"loaded"}
+
+
+def test_a_config_s_preprocessing_holds_nothing_else():
+    check_preprocessing(("mean", "std", "resample", "resize_to", "keep_aspect"), "vit")
+    for name, family in (
+        ("meen", "vit"),
+        ("image_size", "vit"),
+        ("width", "resnet"),
+        ("family", "vit"),
+        ("mean", "bert"),
+    ):
+        with pytest.raises(InputError, match=f"the preprocessing of {family} has no setting '{name}'"):
+            check_preprocessing((name,), family)

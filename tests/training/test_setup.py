@@ -8,6 +8,14 @@ from tlj.models.lora import Adapters
 from tlj.training.setup import model_layout, set_up
 
 
+def changed(config, **changes):
+    """A config with changes over it, those of ``model`` key by key."""
+    return {**config, **changes, "model": {**config["model"], **changes.get("model", {})}}
+
+
+OF_SOURCE = {"family": "vit", "source": "source", "settings": {}}
+
+
 def test_the_test_split_and_the_budget_share_no_example(tiny_run):
     split = tiny_run().split
     assert not set(split.test) & (set(split.train) | set(split.validation))
@@ -20,16 +28,15 @@ def test_classes_and_image_size_come_from_the_data(tiny_run):
 
 
 def test_a_source_decides_the_model_and_its_preprocessing(comparison, tiny_run):
-    config = {**tiny_run().config, "strategy": "full", "model": {"family": "vit", "source": "source", "settings": {}}}
+    config = changed(tiny_run().config, strategy="full", model=OF_SOURCE)
     setup = set_up(config, comparison[0])
     assert (setup.spec.width, setup.init) == (16, "pretrained")
     assert setup.preprocessing == setup.pretrained.preprocessing
 
 
 def test_arm_and_twin_have_one_model_and_preprocessing(comparison, tiny_run):
-    model = {"family": "vit", "source": "source", "settings": {}}
     arm, twin = (
-        set_up({**tiny_run().config, "strategy": strategy, "model": model}, comparison[0])
+        set_up(changed(tiny_run().config, strategy=strategy, model=OF_SOURCE), comparison[0])
         for strategy in ("full", "scratch")
     )
     assert (arm.spec, arm.preprocessing, arm.augmentation) == (twin.spec, twin.preprocessing, twin.augmentation)
@@ -39,9 +46,12 @@ def test_arm_and_twin_have_one_model_and_preprocessing(comparison, tiny_run):
     ("changes", "message"),
     [
         ({"model": {"family": "vti", "source": "", "settings": {}}}, "did you mean 'vit'?"),
-        ({"model": {"family": "vit", "source": "sauce", "settings": {}}}, "no run of tlj here"),
-        ({"model": {"family": "vit", "source": "source", "settings": {"width": 32}}}, "the config describes"),
-        ({"model": {"family": "resnet", "source": "source", "settings": {}}}, "resnet has no setting"),
+        ({"model": {"family": "vit", "source": "sauce", "settings": {}}}, "nothing here: sauce"),
+        ({"model": {"family": "vit", "source": "source", "settings": {"width": 32}}}, "width = 16, not 32"),
+        ({"model": {"family": "resnet", "source": "source", "settings": {}}}, "a vit, not a resnet"),
+        ({"model": {"preprocessing": {"meen": [0, 0, 0]}}}, "the preprocessing of vit has no setting 'meen'"),
+        ({"model": {"source": "source", "settings": {}, "preprocessing": {"image_size": 16}}},
+         "the preprocessing of vit has no setting 'image_size'"),
         ({"strategy": "full"}, "needs a model source"),
         ({"strategy": "scratch:3"}, "scratch takes nothing"),
         ({"label_budget": 10**6}, "the pool has 538"),
@@ -70,7 +80,7 @@ def test_arm_and_twin_have_one_model_and_preprocessing(comparison, tiny_run):
 )  # fmt: skip
 def test_what_cannot_be_done_is_said_before_anything_is_compiled(comparison, tiny_run, changes, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        set_up({**tiny_run().config, **changes}, comparison[0])
+        set_up(changed(tiny_run().config, **changes), comparison[0])
 
 
 def test_a_plateau_needs_validation_during_training(tiny_run):
@@ -112,7 +122,7 @@ def test_a_warm_up_in_epochs_counts_the_examples_that_train(tiny_run, warmup, st
 
 
 def test_l2_sp_takes_the_place_of_weight_decay_and_pulls_what_was_loaded(comparison, tiny_run):
-    config = {**tiny_run().config, "model": {"family": "vit", "source": "source", "settings": {}}}
+    config = changed(tiny_run().config, model=OF_SOURCE)
     full = set_up({**config, "strategy": "full+l2_sp:0.3:0.02"}, comparison[0])
     assert {group.weight_decay for group in full.phases[0].groups} == {0.0}
     assert (full.settings.l2_sp.alpha, full.settings.l2_sp.beta) == (0.3, 0.02)

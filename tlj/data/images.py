@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from typing import Any, ClassVar
 
 import jax
@@ -95,9 +95,14 @@ def _check_pixels(image_size: Any, resize_to: Any) -> None:
         )
 
 
+def is_finite(number: int | float) -> bool:
+    """Whether a number is one as a float too: an integer of JSON may be larger than any."""
+    return abs(number) <= sys.float_info.max
+
+
 def _channels(name: str, values: Any) -> tuple[float, ...]:
     numbers = list(values) if isinstance(values, list | tuple) else []
-    real = [n for n in numbers if isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n)]
+    real = [n for n in numbers if isinstance(n, int | float) and not isinstance(n, bool) and is_finite(n)]
     if len(real) != 3 or len(numbers) != 3:
         raise InputError(
             f"{name} = {values!r} is not three finite numbers", where=_WHERE, do="give one for each of red, green, blue"

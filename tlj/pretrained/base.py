@@ -140,6 +140,9 @@ def _origins(run: pathlib.Path, base: Base) -> Iterator[tuple[str, Callable[[], 
     if base.init == "scratch":
         yield "the seed", lambda: None
         return
-    model = read_run_file(run, "config.json").get("model", {})
+    model = read_run_file(run, "config.json").get("model")
+    if not isinstance(model, dict) or "family" not in model:
+        what = "the config does not tell the model"
+        raise InputError(what, where=str(run / "config.json"), do="put back the run's own config.json")
     for place in places_of_source(run, base.source):
         yield place, functools.partial(open_source_of_run, place, model)

@@ -74,8 +74,8 @@ def assemble(checkpoint: Checkpoint, allow_missing: Sequence[str] = ()) -> Pretr
     """
     shapes = leaf_shapes(checkpoint.spec)
     wanted = entries(checkpoint.modules, shapes, checkpoint.layout)
-    taken = {name for entry in wanted for name in entry.names}
-    allowed = re.compile("|".join(f"(?:{pattern})" for pattern in allow_missing) or r"(?!)")
+    known = {name for entry in wanted for name in entry.names}
+    allowed = _any_of(allow_missing)
     problems, reset, leaves = [], set(), {}
     for entry in wanted:
         wrong = _problems(entry, checkpoint)
@@ -87,12 +87,14 @@ def assemble(checkpoint: Checkpoint, allow_missing: Sequence[str] = ()) -> Pretr
         else:
             problems += [text for _, text in wrong]
     ignored = []
+    taken = {name for entry in wanted if entry.path in leaves for name in entry.names}
     for name in sorted(set(checkpoint.arrays) - taken):
         reason = next((why for pattern, why in checkpoint.unused.items() if re.fullmatch(pattern, name)), "")
-        if not reason and not allowed.fullmatch(name):
+        if not reason and name not in known and not allowed.fullmatch(name):
             problems.append(f"extra {name} {checkpoint.arrays[name].shape}")
         array = checkpoint.arrays[name]
-        ignored.append(SourceLeaf((array.name,), tuple(array.shape), array.read, reason or "allowed"))
+        note = reason or ("allowed: the model's own starts anew" if name in known else "allowed")
+        ignored.append(SourceLeaf((array.name,), tuple(array.shape), array.read, note))
     if problems:
         raise InputError(
             f"{len(problems)} arrays do not fit the model: {'; '.join(problems)}",
@@ -111,6 +113,18 @@ def assemble(checkpoint: Checkpoint, allow_missing: Sequence[str] = ()) -> Pretr
         identity=checkpoint.identity,
         location=checkpoint.location,
     )
+
+
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
+    """A pattern that matches what one of some does, and nothing where there are none."""
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise InputError(
+                f"{pattern!r} is not a regular expression ({error})", where="allow_missing", do="mend it"
+            ) from None
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)")
 
 
 def _is_resized(entry: Entry, checkpoint: Checkpoint) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -41,7 +42,9 @@ def fetch(text: str) -> pathlib.Path:
     """Returns the directory of a hub id: from the cache where it is whole there, else from the hub.
 
     The cache is that of ``huggingface_hub``: ``HF_HUB_CACHE``, else ``HF_HOME/hub``. Of the weights, only one form is
-    fetched: safetensors, else msgpack. With ``HF_HUB_OFFLINE=1`` the network is not asked.
+    fetched: safetensors, else msgpack. Where another program has cached the weights alone, the small files of the same
+    commit that say what the model expects of its inputs are fetched too, if the hub answers. With ``HF_HUB_OFFLINE=1``
+    the network is not asked.
 
     Args:
       text: a hub id.
@@ -52,9 +55,12 @@ def fetch(text: str) -> pathlib.Path:
     """
     repository, _, revision = text.partition("@")
     cached = _cached(repository, revision)
+    is_offline = any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in _OFFLINE)
     if cached:
+        if not (is_offline or _tells_inputs(cached)):
+            _complete(repository, cached)
         return cached
-    if any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in _OFFLINE):
+    if is_offline:
         raise _refusal(text, "the hub's cache does not have it, and HF_HUB_OFFLINE forbids to fetch it", "")
     return _download(text, repository, revision)
 
@@ -91,6 +97,28 @@ def _has_weights(folder: pathlib.Path) -> bool:
     except (ValueError, TypeError, KeyError, AttributeError):
         return True  # what is wrong with the index is said where it is read
     return all((folder / str(shard)).is_file() for shard in shards)
+
+
+def _tells_inputs(folder: pathlib.Path) -> bool:
+    """Whether a snapshot has any file that says what goes into the model; timm's config.json does."""
+    beside = any((folder / name).is_file() for name in ("tlj.json", *_TRAVELLING))
+    config = folder / "config.json"
+    return beside or (config.is_file() and b'"pretrained_cfg"' in config.read_bytes())
+
+
+def _complete(repository: str, snapshot: pathlib.Path) -> None:
+    from huggingface_hub import snapshot_download
+
+    # Where it fails, the readers say what they have to assume without these files.
+    with contextlib.suppress(Exception):
+        snapshot_download(
+            repository,
+            revision=snapshot.name,
+            cache_dir=_cache_directory(),
+            allow_patterns=["tlj.json", *_TRAVELLING],
+            etag_timeout=_TIMEOUT_S,
+            endpoint=os.environ.get("HF_ENDPOINT"),
+        )
 
 
 def _download(text: str, repository: str, revision: str) -> pathlib.Path:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tlj.data.images import RESAMPLING, Preprocessing
+from tlj.data.images import RESAMPLING, Preprocessing, is_finite
 from tlj.errors import InputError, unknown_name
 
 _HALF = (0.5, 0.5, 0.5)
@@ -149,7 +149,7 @@ class _Reader:
     def number(self, name: str, default: float) -> float:
         value = self.settings.get(name)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not (is_finite(value) and value > 0):
             raise self.wrong(name, "is not a number above 0", "write one")
         return float(value)
 
@@ -176,7 +176,7 @@ class _Reader:
     def _three(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
         value = self.told(name, default)
         values = value if isinstance(value, list | tuple) else [value] * 3
-        if len(values) != 3 or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+        if len(values) != 3 or not all(isinstance(v, int | float) and is_finite(v) for v in values):
             raise self.wrong(name, "is not a finite number for each of red, green and blue", "write three")
         return tuple(values)
 

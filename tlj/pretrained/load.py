@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from tlj.data.images import Preprocessing
 from tlj.data.text import TextPreprocessing
-from tlj.errors import InputError
+from tlj.errors import InputError, unknown_name
 from tlj.models.registry import Spec, build
 from tlj.pretrained.initialise import initial_variables
 from tlj.pretrained.load_report import LoadReport
@@ -24,6 +24,8 @@ from tlj.pretrained.tokenizer_files import open_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+DTYPES = ("float32", "bfloat16")
 
 Inputs = Float[Array, "batch height width 3"] | Mapping[str, Int[Array, "batch length"]]
 
@@ -91,6 +93,21 @@ def _plain(inputs: Inputs) -> Inputs:
     return dict(inputs) if isinstance(inputs, Mapping) else inputs
 
 
+def _check_arguments(num_classes: object, dtype: object, allow_missing: object) -> None:
+    is_number = isinstance(num_classes, int) and not isinstance(num_classes, bool)
+    if num_classes is not None and not (is_number and num_classes >= 1):
+        raise InputError(
+            f"num_classes = {num_classes!r}", where="tlj.load", do="give at least 1, or None for the source's"
+        )
+    if dtype not in DTYPES:
+        raise unknown_name("dtype", str(dtype), DTYPES, where="tlj.load")
+    if isinstance(allow_missing, str):
+        # Of text, each letter would be a pattern.
+        raise InputError(
+            f"allow_missing = {allow_missing!r} is not a list", where="tlj.load", do=f"give [{allow_missing!r}]"
+        )
+
+
 def load(
     source: str | os.PathLike[str],
     init: str = "pretrained",
@@ -111,7 +128,7 @@ def load(
       num_classes: outputs of a new head; None keeps the source's classes, and with ``"pretrained"`` its head. A source
         without a head gives a model without one, which returns its features.
       seed: of the new head and of what else is initialised.
-      dtype: what the backbone computes in; parameters stay float32.
+      dtype: what the backbone computes in, ``"float32"`` or ``"bfloat16"``; parameters stay float32.
       step: of a run: ``"latest"``, ``"best"`` (the lowest validation loss among the checkpoints kept) or a number.
       allow_missing: regular expressions of names that may be missing, extra or of another shape.
       **overrides: settings of the model (``image_size=384``, ``pool="mean"``) or of its preprocessing (``mean=...``);
@@ -123,10 +140,7 @@ def load(
     Raises:
       InputError: where the source does not exist or does not fit, or there are no classes.
     """
-    if num_classes is not None and num_classes < 1:
-        raise InputError(
-            f"num_classes = {num_classes}", where="tlj.load", do="give at least 1, or None for the source's"
-        )
+    _check_arguments(num_classes, dtype, allow_missing)
     found = read_source(source, overrides=overrides, allow_missing=allow_missing, step=step)
     spec = found.spec if num_classes is None else dataclasses.replace(found.spec, num_classes=num_classes)
     variables, report = initial_variables(init, spec, found, seed, keep_head=num_classes is None)

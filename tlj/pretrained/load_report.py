@@ -53,4 +53,5 @@ class LoadReport:
 
 def array_hash(values: np.ndarray) -> str:
     """Returns a short hash of an array's bytes."""
-    return hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
+    # As bytes: bfloat16, which NumPy does not know, cannot be handed over as a buffer.
+    return hashlib.blake2b(np.ascontiguousarray(values).reshape(-1).view(np.uint8), digest_size=8).hexdigest()

@@ -33,7 +33,8 @@ def locate(source: str | os.PathLike[str], base: str | os.PathLike[str] = "") ->
     """
     named = pathlib.Path(os.path.expanduser(source))
     for path in (pathlib.Path(base) / named, named):
-        if path.exists():
+        # Unlike the method of a Path, this takes a name that is too long for a file for one that is not there.
+        if os.path.exists(path):
             return path
     if is_hub_id(str(source)):
         return fetch(str(source))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tlj.data.images import Preprocessing
@@ -23,6 +23,31 @@ ADJUSTABLE = {
 # Of the preprocessing; the image size is that of the model.
 _IMAGES = ("mean", "std", "resample", "resize_to", "keep_aspect")
 _WHERE = "tlj.load or config.model.settings"
+
+
+def _of_preprocessing(family: str) -> tuple[str, ...]:
+    return _IMAGES if FAMILIES[family].preprocessing is Preprocessing else ()
+
+
+def check_preprocessing(names: Iterable[str], family: str) -> None:
+    """Checks that what ``config.model.preprocessing`` sets belongs there.
+
+    Args:
+      names: of its settings.
+      family: of the model.
+
+    Raises:
+      InputError: for a name that is not of the family's preprocessing, or that follows from the model.
+    """
+    known = _of_preprocessing(family)
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"the preprocessing of {family} has no setting {name!r}",
+                where=f"config.model.preprocessing.{name}",
+                nearest=nearest_name(name, known),
+                do=f"use one of {', '.join(known)}" if known else "leave it out: it comes with the checkpoint",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +72,7 @@ class Overrides:
                 f"the source is a {family}, not a {self.family}", where="config.model.family", do=f"use {family}"
             )
         fields = [field.name for field in dataclasses.fields(FAMILIES[family].spec) if field.name != "num_classes"]
-        others = _IMAGES if FAMILIES[family].preprocessing is Preprocessing else ()
+        others = _of_preprocessing(family)
         known = [*fields, *others]
         for name in self.given:
             if name not in (*known, "family"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import pathlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -61,9 +63,28 @@ def _manifest_path(run: pathlib.Path) -> pathlib.Path:
 
 
 def checkpoint_metadata(run: pathlib.Path, step: int) -> dict[str, Any]:
-    """Returns what the checkpoint of a step says of itself: ``identity``, ``record``, and the ``base`` of a delta."""
-    with ORBAX_LOCK:
+    """Returns what the checkpoint of a step says of itself: ``identity``, ``record``, and the ``base`` of a delta.
+
+    Raises:
+      InputError: where it cannot be read.
+    """
+    with _reading(run, step):
         return ocp.metadata((run / "checkpoints" / str(step)).absolute()).custom_metadata or {}
+
+
+@contextlib.contextmanager
+def _reading(run: pathlib.Path, step: int) -> Iterator[None]:
+    """Orbax and what it stands on let errors of every kind out of a damaged checkpoint."""
+    try:
+        with ORBAX_LOCK:
+            yield
+    except Exception as error:
+        said = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"the checkpoint of step {step} cannot be read ({type(error).__name__}: {said})",
+            where=str(run),
+            do="use another step, or get the run again",
+        ) from error
 
 
 def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str, Any], int]:
@@ -94,7 +115,7 @@ def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str
     path = run.absolute() / "checkpoints" / str(step)  # Orbax takes no relative path
     context = ocp.Context()
     context.pytree.loading.partial_load = True
-    with ORBAX_LOCK, context:
+    with _reading(run, step), context:
         saved = ocp.metadata(path).metadata
         # An empty tree has no leaves and is not in the metadata.
         wanted = {name: saved.get(name, {}) for name in ("params", "batch_stats")}
@@ -122,17 +143,18 @@ def read_run(run: pathlib.Path, step: int | str = "latest") -> PretrainedSource:
         manifest = json.loads(path.read_text())
         model = manifest["model"]
         classes = tuple(manifest["data"]["classes"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        adapters = Adapters(**model["adapters"]) if model.get("adapters") else None
+        spec = make_spec(model["family"], model["spec"])
+        preprocessing = family_of(spec).preprocessing(**model["preprocessing"])
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise InputError(
             f"not a manifest of a run ({type(error).__name__}: {error})",
             where=str(path),
             do="give a whole run directory",
         ) from error
     variables, found = read_variables(run, best_step(run) if step == "best" else None if step == "latest" else step)
-    if adapters := model.get("adapters"):
-        variables["params"] = merge_adapters(variables["params"], Adapters(**adapters))
-    spec = make_spec(model["family"], model["spec"])
-    preprocessing = family_of(spec).preprocessing(**model["preprocessing"])
+    if adapters:
+        variables["params"] = merge_adapters(variables["params"], adapters)
     files = find_tokenizer_files(run / TOKENIZER)
     check_tokenizer_files(files, getattr(preprocessing, "tokenizer", ""), str(run / TOKENIZER))
     return source_of_variables(

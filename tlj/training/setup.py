@@ -27,7 +27,7 @@ from tlj.models.registry import FAMILIES, Spec, build, family_of, make_spec
 from tlj.models.shapes import model_shapes
 from tlj.pretrained.load_plan import plan_load
 from tlj.pretrained.load_report import LoadReport
-from tlj.pretrained.overrides import Overrides
+from tlj.pretrained.overrides import Overrides, check_preprocessing
 from tlj.pretrained.source import PretrainedSource
 from tlj.training.model_source import open_model_source
 from tlj.training.parallel import make_mesh
@@ -120,6 +120,8 @@ def _model(
     """The model's sizes and preprocessing: those of its source where it has one, else the config's and the data's."""
     wanted, data = config["model"], source.preprocessing
     _check_kind(wanted["family"], source)
+    if wanted["family"] in FAMILIES:
+        check_preprocessing(wanted["preprocessing"], wanted["family"])
     classes = {"num_classes": len(source.classes)}
     if not wanted["source"]:
         spec = make_spec(wanted["family"], wanted["settings"], **classes, **data.sizes())

@@ -30,6 +30,8 @@ def run_facts(model: Model) -> tuple[list[str], list[str]]:
         return [], []
     run = pathlib.Path(model.location)
     manifest, config, summary = (_file(run, f"{name}.json") for name in ("manifest", "config", "summary"))
+    if not manifest:  # the run was removed since the load
+        return [], []
     return _making(model, manifest, config, summary), _figures(model, run, manifest, summary)
 
 
@@ -57,7 +59,8 @@ def _making(
         f"{_whole(config.get('global_batch_size'))} examples. The weights here are those of step {model.step}.",
     ]
     if source := told.get("source"):
-        identity = f", hash {code(told['source_hash'])}" if told.get("source_hash") else ""
+        found = _part(manifest, "model").get("source_identity") or told.get("source_hash")
+        identity = f", hash {code(found)}" if found else ""
         what = "Architecture and preprocessing" if manifest.get("init") == "scratch" else "Source of the backbone"
         lines.append(f"{what}: {code(place(str(source)))}{identity}.")
     if _part(manifest, "model").get("adapters"):
@@ -80,9 +83,12 @@ def _figures(model: Model, run: pathlib.Path, manifest: Mapping[str, Any], summa
         f"Test accuracy {_share(metrics.get('test_accuracy'))}, loss {_number(metrics.get('test_loss'))}, on "
         f"{_whole(summary.get('test_examples'))} examples: one run, seed {seed}, at a label budget of "
         f"{_whole(summary.get('label_budget'))}.",
-        f"Validation accuracy {_share(metrics.get('validation_accuracy'))}, loss "
-        f"{_number(metrics.get('validation_loss'))}, on {_whole(summary.get('validation_examples'))} examples.",
     ]
+    if _is_number(metrics.get("validation_loss")):
+        lines.append(
+            f"Validation accuracy {_share(metrics.get('validation_accuracy'))}, loss "
+            f"{_number(metrics['validation_loss'])}, on {_whole(summary.get('validation_examples'))} examples."
+        )
     return lines + _over_seeds(run)
 
 

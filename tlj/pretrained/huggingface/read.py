@@ -110,7 +110,15 @@ class _Head:
             return cls(0, {})
         # A classifier whose head is not there: of as many classes as transformers would give it, and missing.
         names = class_names(config, file)
-        return cls(2 if names is None else len(names), {})
+        return cls(_number_of_labels(config, file) if names is None else len(names), {})
+
+
+def _number_of_labels(config: Mapping[str, Any], file: str) -> int:
+    """As transformers takes it where the classes have no names."""
+    count = config.get("num_labels", 2)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise InputError(f"num_labels = {count!r} is not a number of classes", where=file, do="mend the file")
+    return count
 
 
 def _spec(
