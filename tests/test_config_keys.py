@@ -47,6 +47,10 @@ def test_true_is_not_a_number(name):
     ("name", "text", "value"),
     [
         ("seeds", "0,1,2", (0, 1, 2)),
+        ("model.allow_missing", "head.*, pooler.*", ("head.*", "pooler.*")),
+        ("model.allow_missing", "[ch]ls.(weight|bias)", ("[ch]ls.(weight|bias)",)),
+        ("model.allow_missing", "a{1,2},(b,c)", ("a{1,2}", "(b,c)")),
+        ("model.allow_missing", "('a.*', 'b')", ("a.*", "b")),
         ("seeds", "(0,1,2)", (0, 1, 2)),
         ("seeds", "[0, 1]", (0, 1)),
         ("seeds", "7", (7,)),

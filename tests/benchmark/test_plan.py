@@ -37,7 +37,7 @@ def plan_of(tiny_config):
         config = tiny_config("w", strategy=strategy, rules=rules, evaluate={"every": 4}, **changes)
         config.pretrain = ConfigDict()
         config.data.source, config.label_budget = source, 40
-        config.model = ConfigDict({"family": family, "source": "", "settings": settings})
+        config.model.family, config.model.source, config.model.settings = family, "", settings
         return plan(config)
 
     return make
@@ -56,7 +56,7 @@ def test_a_plan_needs_no_trained_source(planned):
 def test_a_source_that_is_neither_there_nor_to_be_made_is_refused(tiny_config, tmp_path):
     config = tiny_config(tmp_path)
     config.pretrain = ConfigDict()
-    with pytest.raises(InputError, match="no run of tlj here"):
+    with pytest.raises(InputError, match="nothing here: source"):
         plan(config)
 
 

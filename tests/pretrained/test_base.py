@@ -162,6 +162,14 @@ def test_a_delta_without_its_files_is_refused_by_name(moved, name):
         read_variables(moved)
 
 
+@pytest.mark.parametrize("model", [[1], {}, None])
+def test_a_config_that_does_not_tell_the_model_is_refused(moved, model):
+    file = moved / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "model": model}))
+    with pytest.raises(InputError, match=r"config\.json: the config does not tell the model"):
+        read_variables(moved)
+
+
 def test_a_manifest_that_does_not_tell_the_model_is_refused(moved):
     (moved / "manifest.json").write_text("{}")
     with pytest.raises(InputError, match="does not tell the model"):

@@ -90,6 +90,37 @@ def test_a_manifest_that_does_not_describe_a_model_is_refused(tmp_path, content)
         read_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("preprocessing", {"evil": 1}),
+        ("preprocessing", None),
+        ("spec", None),
+        ("family", ["vit"]),
+        ("adapters", {"evil": 1}),
+    ],
+)
+def test_a_manifest_that_describes_another_kind_of_thing_is_refused(vit_run, tmp_path, part, value):
+    run = shutil.copytree(vit_run, tmp_path / "run")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["model"][part] = value
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"manifest\.json: not a manifest of a run"):
+        read_run(run)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_checkpoint_is_refused_with_its_step(vit_run, tmp_path, damage):
+    run = shutil.copytree(vit_run, tmp_path / "run")
+    for file in [file for file in (run / "checkpoints").rglob("*") if file.is_file()]:
+        if damage == "cut":
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        else:
+            file.unlink()
+    with pytest.raises(InputError, match="the checkpoint of step 3 cannot be read"):
+        read_run(run)
+
+
 def test_a_run_that_was_trained_anew_is_read_anew(vit_run, other_vit_run, tmp_path):
     shutil.copytree(vit_run, tmp_path / "run")
     read_run(tmp_path / "run")

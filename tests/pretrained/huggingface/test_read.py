@@ -93,6 +93,18 @@ def test_a_classifier_whose_head_is_gone_is_refused_unless_it_may_be_missing(tmp
     }
 
 
+@pytest.mark.parametrize(("told", "classes"), [({}, 2), ({"num_labels": 5}, 5), ({"id2label": {"0": "a"}}, 1)])
+def test_a_head_that_is_gone_has_as_many_classes_as_transformers_gives_it(tmp_path, tiny, told, classes):
+    directory = tiny.write(tmp_path, dataclasses.replace(tiny.specs["bert"], num_classes=0))
+    file = directory / "config.json"
+    config = json.loads(file.read_text()) | {"architectures": ["BertForSequenceClassification"], **told}
+    file.write_text(json.dumps(config))
+    assert source(directory, ["classifier.*"]).spec.num_classes == classes
+    file.write_text(json.dumps({**config, "id2label": None, "num_labels": "five"}))
+    with pytest.raises(InputError, match="num_labels = 'five' is not a number of classes"):
+        source(directory, ["classifier.*"])
+
+
 @pytest.mark.parametrize("architecture", ["BertForTokenClassification", "BertForMultipleChoice"])
 def test_a_head_of_another_kind_is_no_classification_head(tmp_path, tiny, architecture):
     found = source(tiny.write(tmp_path, tiny.specs["bert"], architectures=[architecture]))
