@@ -9,7 +9,7 @@ import pytest
 
 from tlj.data.images import RESAMPLING, Preprocessing, normalise
 from tlj.data.resize import resize_image, resized_edges
-from tlj.pretrained.preprocessing_files import read_image_preprocessing
+from tlj.pretrained.formats.preprocessing_files import read_image_preprocessing
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / "golden/preprocessing.npz")
 CASES = json.loads(str(GOLDEN["cases"]))

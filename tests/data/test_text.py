@@ -32,6 +32,7 @@ def test_a_model_keeps_its_vocabulary_and_takes_the_length_of_other_data():
     assert TextPreprocessing(128, 30522).on(TextPreprocessing(16, 1000)) == TextPreprocessing(16, 30522)
 
 
-def test_a_model_keeps_its_padding_and_its_tokenizer_on_other_data():
+def test_a_model_keeps_its_tokenizer_on_other_data_which_brings_its_padding():
     own = TextPreprocessing(128, 30522, padding=1, tokenizer="abc")
-    assert own.on(TextPreprocessing(16, 1000)) == TextPreprocessing(16, 30522, padding=1, tokenizer="abc")
+    data = TextPreprocessing(16, 1000, padding=3)
+    assert own.on(data) == TextPreprocessing(16, 30522, padding=3, tokenizer="abc")

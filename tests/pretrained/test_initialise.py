@@ -211,6 +211,15 @@ def test_a_source_in_half_precision_becomes_float32(vit_source):
 
 
 @pytest.mark.parametrize("init", ["pretrained", "mean_var"])
+def test_a_source_that_diverged_is_refused(vit_source, init):
+    variables = copy.deepcopy(vit_source.variables)
+    variables["params"]["backbone"]["norm"]["scale"][3] = np.nan
+    source = source_of_variables(vit_source.spec, vit_source.preprocessing, variables, location="DIR/source")
+    with pytest.raises(InputError, match="DIR/source: params/backbone/norm/scale has 1 of 16 numbers that are NaN"):
+        initial_variables(init, source.spec, source, 0)
+
+
+@pytest.mark.parametrize("init", ["pretrained", "mean_var"])
 def test_missing_extra_and_misshapen_leaves_are_listed_in_one_error(vit_source, init):
     variables = copy.deepcopy(vit_source.variables)
     backbone = variables["params"]["backbone"]

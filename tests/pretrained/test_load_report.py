@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from tlj.pretrained.files.weight_file import DTYPES
 from tlj.pretrained.load_report import LoadedLeaf, LoadReport, array_hash
-from tlj.pretrained.weight_file import DTYPES
 
 REPORT = LoadReport(
     (

@@ -57,6 +57,13 @@ def test_a_run_may_be_named_by_one_of_its_checkpoints(vit_run):
     assert leaf_digests(whole.variables) == leaf_digests(one.variables)
 
 
+def test_a_checkpoint_has_no_other_step_and_a_run_lacks_nothing(vit_run):
+    with pytest.raises(InputError, match="step 'best' of the checkpoint of step 3"):
+        read_source(vit_run / "checkpoints" / "3", step="best")
+    with pytest.raises(InputError, match="a run of tlj lacks nothing, so head.bias cannot be missing"):
+        read_source(vit_run, allow_missing=["head.bias"])
+
+
 def test_a_run_keeps_its_class_names_and_its_step(vit_run):
     source = read_source(vit_run)
     assert (source.classes, source.step) == (("0", "1", "2", "3", "4"), 3)

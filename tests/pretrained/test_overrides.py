@@ -12,7 +12,7 @@ from tlj.models.bert import BERTSpec
 from tlj.models.registry import build
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
-from tlj.pretrained.checkpoint import POSITIONS
+from tlj.pretrained.formats.checkpoint import POSITIONS
 from tlj.pretrained.initialise import initial_variables
 from tlj.pretrained.overrides import ADJUSTABLE, Overrides, check_preprocessing
 from tlj.pretrained.source import source_of_variables

@@ -40,5 +40,5 @@ class TextPreprocessing:
         return ""
 
     def on(self, data: TextPreprocessing) -> TextPreprocessing:
-        """Returns what a model that was trained with this applies to other data: its own ids, at the data's length."""
-        return dataclasses.replace(self, length=data.length)
+        """Returns what a model that was trained with this applies to other data: its own ids, padded as the data is."""
+        return dataclasses.replace(self, length=data.length, padding=data.padding)

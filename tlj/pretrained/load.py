@@ -17,10 +17,10 @@ from tlj.data.images import Preprocessing
 from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError, unknown_name
 from tlj.models.registry import Spec, build
+from tlj.pretrained.formats.tokenizer_files import open_tokenizer
 from tlj.pretrained.initialise import initial_variables
 from tlj.pretrained.load_report import LoadReport
 from tlj.pretrained.locate import read_source
-from tlj.pretrained.tokenizer_files import open_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -72,6 +72,9 @@ class Model:
 
     def hidden_states(self, inputs: Inputs) -> dict[str, Float[Array, "batch ..."]]:
         """Returns what each layer of the backbone gives: ``embedding``, ``block0``, ``block1``, ..., then what follows.
+
+        A layer is a module: the stem of a ResNet (``embedding``) is told before its activation and pooling, the pooler
+        of a transformer before its tanh.
 
         Args:
           inputs: as the model takes them.

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlj.errors import InputError, nearest_name
-from tlj.pretrained.checkpoint import assemble
+from tlj.pretrained.formats.checkpoint import assemble
+from tlj.pretrained.formats.huggingface.read import read_huggingface
+from tlj.pretrained.formats.npz_vit import read_npz_vit
+from tlj.pretrained.formats.torch_resnet import is_torch_resnet, read_torch_resnet
 from tlj.pretrained.hub import fetch, is_hub_id
-from tlj.pretrained.huggingface.read import read_huggingface
-from tlj.pretrained.npz_vit import read_npz_vit
 from tlj.pretrained.overrides import Overrides
 from tlj.pretrained.runs import read_run
 from tlj.pretrained.source import PretrainedSource
-from tlj.pretrained.torch_resnet import is_torch_resnet, read_torch_resnet
 
 _WHERE = "config.model.source"
 
@@ -81,6 +81,15 @@ def read_source(
     """
     path = locate(source, base)
     if run := run_of(path):
+        if run[1] is not None and step != "latest":
+            what = f"step {step!r} of the checkpoint of step {run[1]}"
+            raise InputError(what, where=str(path), do=f"leave the step out, or name the run: {run[0]}")
+        if allow_missing:
+            raise InputError(
+                f"a run of tlj lacks nothing, so {', '.join(allow_missing)} cannot be missing",
+                where=str(path),
+                do="leave allow_missing out",
+            )
         found = read_run(run[0], step if run[1] is None else run[1])
         return Overrides(overrides or {}).on_run(found)
     if step != "latest":

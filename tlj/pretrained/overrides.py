@@ -11,7 +11,7 @@ from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError, nearest_name
 from tlj.models.registry import FAMILIES, Spec, family_of, make_spec
 from tlj.models.shapes import leaf_shapes
-from tlj.pretrained.checkpoint import POSITIONS, resized_leaf
+from tlj.pretrained.formats.checkpoint import POSITIONS, resized_leaf
 from tlj.pretrained.source import PretrainedSource
 
 # What may differ from a checkpoint that says all of its settings: it changes no stored array, or one that is resized.

@@ -21,8 +21,8 @@ from tlj.errors import InputError, nearest_name
 from tlj.models.lora import Adapters, merge_adapters
 from tlj.models.registry import Spec, family_of, make_spec
 from tlj.pretrained.base import Base, complete_params
+from tlj.pretrained.formats.tokenizer_files import check_tokenizer_files, find_tokenizer_files
 from tlj.pretrained.source import PretrainedSource, source_of_variables
-from tlj.pretrained.tokenizer_files import check_tokenizer_files, find_tokenizer_files
 
 # Orbax numbers its operations per process: two saves at once in two threads wait for each other's signals until a
 # timeout of 300 s (measured, 0.12.8). Whoever reads or writes a checkpoint holds this.

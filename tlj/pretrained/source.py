@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from tlj.data.images import Preprocessing
 from tlj.data.text import TextPreprocessing
+from tlj.errors import InputError
 from tlj.models.registry import Spec
 
 
@@ -82,7 +83,7 @@ def source_of_variables(
     variables: Mapping[str, Any],
     **told: Any,
 ) -> PretrainedSource:
-    """Returns a source of arrays that are in memory.
+    """Returns a source of arrays that are in memory; like those of files they are checked when they are read.
 
     Args:
       spec: of the model.
@@ -91,9 +92,32 @@ def source_of_variables(
       **told: the other attributes of ``PretrainedSource``.
     """
 
-    def reader(leaf: np.ndarray) -> Callable[[], np.ndarray]:
-        return lambda: np.asarray(leaf, np.float32)
+    def read(path: str) -> Float[np.ndarray, "..."]:
+        return check_finite(np.asarray(flat[path], np.float32), path, told.get("location", ""))
 
     flat = traverse_util.flatten_dict(dict(variables), sep="/")
-    leaves = {path: SourceLeaf((path,), tuple(leaf.shape), reader(leaf)) for path, leaf in flat.items()}
+    leaves = {
+        path: SourceLeaf((path,), tuple(leaf.shape), functools.partial(read, path)) for path, leaf in flat.items()
+    }
     return PretrainedSource(spec, preprocessing, leaves, **told)
+
+
+def check_finite(values: Float[np.ndarray, "..."], name: str, where: str) -> Float[np.ndarray, "..."]:
+    """Returns an array as it is.
+
+    Args:
+      values: of one array of a source.
+      name: of the array.
+      where: the source.
+
+    Raises:
+      InputError: where a number is NaN or infinite, with how many are.
+    """
+    bad = values.size - int(np.isfinite(values).sum())
+    if bad:
+        raise InputError(
+            f"{name} has {bad} of {values.size} numbers that are NaN or infinite",
+            where=where,
+            do="get the checkpoint again, or another one: a run that diverged is no source",
+        )
+    return values

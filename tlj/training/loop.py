@@ -19,8 +19,8 @@ import numpy as np
 from tlj.data.pipeline import training_batches
 from tlj.data.splits import SealedTest
 from tlj.freezing.digests import check_phase_end
+from tlj.pretrained.formats.tokenizer_files import carry_tokenizer_files
 from tlj.pretrained.runs import TOKENIZER
-from tlj.pretrained.tokenizer_files import carry_tokenizer_files
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.clock import Clock
 from tlj.training.compiled import abstract_state, initial_state, run_keys, step_program, thawed_state

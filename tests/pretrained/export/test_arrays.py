@@ -5,7 +5,7 @@ import pytest
 
 from tlj.errors import InputError
 from tlj.pretrained.export.arrays import flat_leaves, torch_arrays
-from tlj.pretrained.name_map import Module
+from tlj.pretrained.formats.name_map import Module
 
 MODULES = (Module("backbone/a", ("x", "y"), "dense"), Module("backbone/norm", ("bn",), "batch_norm"))
 KERNEL, BIAS, SCALE, SHIFT, MEAN, VAR = (

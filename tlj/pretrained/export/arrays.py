@@ -10,7 +10,7 @@ from flax import traverse_util
 from jaxtyping import Array, Float, Shaped
 
 from tlj.errors import InputError
-from tlj.pretrained.name_map import Module, entries
+from tlj.pretrained.formats.name_map import Module, entries
 
 
 def flat_leaves(variables: Mapping[str, Any]) -> dict[str, Float[Array, "..."]]:

@@ -6,11 +6,11 @@ from tlj.data.images import Preprocessing
 from tlj.models.registry import family_of
 from tlj.pretrained.export.arrays import torch_arrays
 from tlj.pretrained.export.files import Writer, as_arrays, as_copy, as_json
-from tlj.pretrained.huggingface.extra import with_extra
-from tlj.pretrained.huggingface.families import FAMILIES
+from tlj.pretrained.formats.huggingface.extra import with_extra
+from tlj.pretrained.formats.huggingface.families import FAMILIES
+from tlj.pretrained.formats.preprocessing_files import FILE, preprocessor_config
+from tlj.pretrained.formats.tokenizer_files import check_tokenizer_files
 from tlj.pretrained.load import Model
-from tlj.pretrained.preprocessing_files import FILE, preprocessor_config
-from tlj.pretrained.tokenizer_files import check_tokenizer_files
 
 
 def huggingface_files(model: Model) -> dict[str, Writer]:

@@ -12,7 +12,7 @@ from tlj.data.images import Preprocessing
 from tlj.models.registry import family_of
 from tlj.pretrained.export.markdown import code, place
 from tlj.pretrained.export.run_facts import run_facts
-from tlj.pretrained.huggingface.families import FAMILIES
+from tlj.pretrained.formats.huggingface.families import FAMILIES
 from tlj.pretrained.load import Model
 
 _NAMES = {"vit": "ViT", "resnet": "ResNet", "bert": "BERT"}

@@ -20,8 +20,8 @@ from tlj.data.text import TEXT_INPUTS
 from tlj.models.registry import family_of
 from tlj.pretrained.export.arrays import flat_leaves
 from tlj.pretrained.export.files import Writer, as_arrays, as_bytes, as_copy, as_json, as_text
+from tlj.pretrained.formats.tokenizer_files import check_tokenizer_files, open_tokenizer
 from tlj.pretrained.load import Model
-from tlj.pretrained.tokenizer_files import check_tokenizer_files, open_tokenizer
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROGRAM, WEIGHTS, TOKENIZER = "program.jax_export", "weights.safetensors", "tokenizer.json"

@@ -7,9 +7,9 @@ from tlj.models.registry import family_of
 from tlj.models.resnet import ResNetSpec
 from tlj.pretrained.export.arrays import torch_arrays
 from tlj.pretrained.export.files import Writer, as_arrays, as_json
+from tlj.pretrained.formats.resnet_variant import FILE, variant_json
+from tlj.pretrained.formats.torch_resnet import modules
 from tlj.pretrained.load import Model
-from tlj.pretrained.resnet_variant import FILE, variant_json
-from tlj.pretrained.torch_resnet import modules
 
 
 def torch_files(model: Model) -> dict[str, Writer]:

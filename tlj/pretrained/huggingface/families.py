@@ -1,9 +1,0 @@
-"""The families of transformers that tlj reads and writes."""
-
-from __future__ import annotations
-
-from tlj.pretrained.huggingface.bert import BERT
-from tlj.pretrained.huggingface.resnet import RESNET
-from tlj.pretrained.huggingface.vit import VIT
-
-FAMILIES = {family.model_type: family for family in (VIT, RESNET, BERT)}
