@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlj.models.bert import BERTSpec
+from tlj.pretrained.formats.huggingface.blocks import block_modules
 from tlj.pretrained.formats.huggingface.family import HuggingFaceFamily
 from tlj.pretrained.formats.huggingface.settings import ACTIVATION_NAMES, one_of, positive, rate, size
 from tlj.pretrained.formats.name_map import Module
@@ -83,16 +84,9 @@ def _backbone(spec: BERTSpec) -> tuple[Module, ...]:
         Module("backbone/pooler", ("pooler.dense",), "dense"),
     ]
     for i in range(spec.depth):
-        ours, theirs = f"backbone/block{i}", f"encoder.layer.{i}"
-        attention = tuple(f"{theirs}.attention.self.{part}" for part in ("query", "key", "value"))
-        modules += [
-            Module(f"{ours}/attention/query_key_value", attention, "dense"),
-            Module(f"{ours}/attention/out", (f"{theirs}.attention.output.dense",), "dense"),
-            Module(f"{ours}/attention_norm", (f"{theirs}.attention.output.LayerNorm",), "norm"),
-            Module(f"{ours}/mlp/up", (f"{theirs}.intermediate.dense",), "dense"),
-            Module(f"{ours}/mlp/down", (f"{theirs}.output.dense",), "dense"),
-            Module(f"{ours}/mlp_norm", (f"{theirs}.output.LayerNorm",), "norm"),
-        ]
+        modules += block_modules(
+            i, attention="self", attention_norm="attention.output.LayerNorm", mlp_norm="output.LayerNorm"
+        )
     return tuple(modules)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tlj.errors import InputError
 from tlj.models.vit import ViTSpec
+from tlj.pretrained.formats.huggingface.blocks import block_modules
 from tlj.pretrained.formats.huggingface.family import HuggingFaceFamily
 from tlj.pretrained.formats.huggingface.settings import (
     ACTIVATION_NAMES,
@@ -95,16 +96,9 @@ def _backbone(spec: ViTSpec) -> tuple[Module, ...]:
         Module("backbone/pooler", ("pooler.dense",), "dense"),
     ]
     for i in range(spec.depth):
-        ours, theirs = f"backbone/block{i}", f"encoder.layer.{i}"
-        attention = tuple(f"{theirs}.attention.attention.{part}" for part in ("query", "key", "value"))
-        modules += [
-            Module(f"{ours}/attention_norm", (f"{theirs}.layernorm_before",), "norm"),
-            Module(f"{ours}/attention/query_key_value", attention, "dense"),
-            Module(f"{ours}/attention/out", (f"{theirs}.attention.output.dense",), "dense"),
-            Module(f"{ours}/mlp_norm", (f"{theirs}.layernorm_after",), "norm"),
-            Module(f"{ours}/mlp/up", (f"{theirs}.intermediate.dense",), "dense"),
-            Module(f"{ours}/mlp/down", (f"{theirs}.output.dense",), "dense"),
-        ]
+        modules += block_modules(
+            i, attention="attention", attention_norm="layernorm_before", mlp_norm="layernorm_after"
+        )
     return tuple(modules)
 
 
