@@ -244,3 +244,11 @@ def test_a_reader_that_has_gone_is_no_fault():
     words = f"{sys.executable} -m tlj plan --config=configs/digits.py --config.strategy=gradual:20 --json | true"
     done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, cwd=ROOT, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_warning_is_one_line_like_an_error(tmp_path, capsys):
+    source = ROOT / "tests" / "golden" / "checkpoints" / "cifar_padded" / "model.safetensors"
+    assert cli.main(["export", str(source), f"--to={tmp_path}/exported", "--format=torch"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"tlj: {source}: nothing tells its preprocessing")
+    assert err.count("\n") == 1

@@ -8,6 +8,7 @@ import os
 import pathlib
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 from tlj import verbs
@@ -61,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         arguments = parse(argv)
-        VERBS[arguments.verb].run(arguments)
+        with warnings.catch_warnings():
+            _show_warnings_as_lines()
+            VERBS[arguments.verb].run(arguments)
     except InputError as error:
         print(f"tlj: {error}", file=sys.stderr)
         return 2
@@ -73,6 +76,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+def _show_warnings_as_lines() -> None:
+    """What tlj warns of is one line, like its errors: whose code it came from is nothing to a user."""
+    show = warnings.showwarning
+    ours = str(pathlib.Path(__file__).parent)
+
+    def show_as_line(message, category, filename, lineno, file=None, line=None):
+        if filename.startswith(ours):
+            print(f"tlj: {message}", file=sys.stderr)
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show_as_line
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
