@@ -44,6 +44,13 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         read_source(tmp_path / "notes.txt")
 
 
+def test_a_comparison_is_not_one_run(tmp_path):
+    for name in ("comparison.json", "config.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match="a comparison, which is many runs; name one of them, such as .*source or"):
+        read_source(tmp_path)
+
+
 def test_a_step_is_of_a_run(tmp_path):
     with pytest.raises(InputError, match="step 3 of something that is no run"):
         read_source(tmp_path, step=3)

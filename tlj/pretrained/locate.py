@@ -99,6 +99,12 @@ def read_source(
         checkpoint = read_npz_vit(path, chosen)
     elif is_torch_resnet(path):
         checkpoint = read_torch_resnet(path, chosen)
+    elif (path / "comparison.json").is_file():
+        raise InputError(
+            "a comparison, which is many runs",
+            where=str(path),
+            do=f"name one of them, such as {path / 'source'} or a folder ARM/LABELS/SEED in {path / 'runs'}",
+        )
     elif path.is_dir():
         checkpoint = read_huggingface(path, chosen)
     else:

@@ -109,7 +109,10 @@ def read_variables(run: pathlib.Path, step: int | None = None) -> tuple[dict[str
         )
     if step is not None and step not in steps:
         raise InputError(
-            f"no checkpoint of step {step}", where=str(run), nearest=nearest_name(str(step), map(str, steps))
+            f"no checkpoint of step {step}",
+            where=str(run),
+            nearest=nearest_name(str(step), map(str, steps)),
+            do=f"use one of {', '.join(map(str, steps))}",
         )
     step = steps[-1] if step is None else step
     path = run.absolute() / "checkpoints" / str(step)  # Orbax takes no relative path

@@ -6,6 +6,7 @@ import stat
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from tlj.errors import InputError
@@ -41,15 +42,58 @@ def test_all_files_may_be_read_by_whom_the_folder_lets_in(tmp_path):
         os.umask(before)
 
 
-@pytest.mark.parametrize("failure", [OSError("full"), KeyboardInterrupt()])
-def test_a_failure_leaves_nothing(tmp_path, failure):
+@pytest.mark.parametrize("is_fixed", [False, True])
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [
+        (OSError("No space left on device"), InputError),
+        (SafetensorError("I/O error: No space left on device"), InputError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_a_failure_leaves_nothing(tmp_path, monkeypatch, failure, raised, is_fixed):
     def fail(path):
         path.write_text("half")
         raise failure
 
-    with pytest.raises(type(failure)):
-        write_directory(tmp_path / "x", {"a": as_text("a"), "b": fail})
+    target = tmp_path / "x" if is_fixed else tmp_path / "deep" / "x"
+    if is_fixed:
+        target.mkdir()
+        monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    with pytest.raises(raised) as error:
+        write_directory(target, {"a": as_text("a"), "b": fail})
+    if raised is InputError:
+        assert "x cannot be written (" in str(error.value)
+        assert "No space left on device)" in str(error.value)
+    assert list(tmp_path.rglob("*")) == ([target] if is_fixed else [])
+
+
+def test_a_folder_that_cannot_be_replaced_is_filled_as_it_stands(tmp_path, monkeypatch):
+    target = tmp_path / "mounted"
+    target.mkdir()
+    before = target.stat().st_ino
+    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    write_directory(target, {"a": as_text("a"), "b": as_text("b")})
+    assert target.stat().st_ino == before
+    assert {path.name: path.read_text() for path in target.iterdir()} == {"a": "a", "b": "b"}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_name_too_long_for_a_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be written .*File name too long"):
+        write_directory(tmp_path / ("a" * 300), {"a": as_text("a")})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["checkpoints/99", "checkpoints/40/exported", "link/99"])
+def test_nothing_is_put_among_the_checkpoints_of_a_run(tmp_path, below):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "link").symlink_to("checkpoints")
+    check_directory(tmp_path / below)
+    (tmp_path / "manifest.json").touch()
+    with pytest.raises(InputError, match="is among the checkpoints of a run; give another folder"):
+        check_directory(tmp_path / below)
+    check_directory(tmp_path / "exported")
 
 
 def test_a_directory_that_holds_something_is_left_alone(tmp_path):

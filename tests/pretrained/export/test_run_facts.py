@@ -35,6 +35,20 @@ def test_a_run_tells_how_it_was_made(run):
         assert text in making
 
 
+@pytest.mark.parametrize(
+    ("init", "told"),
+    [
+        ("pretrained", "Source of the backbone: `owner/name`"),
+        ("scratch", "Architecture and preprocessing: `owner/name`"),
+        ("mean_var", "Mean and variance at which the backbone was redrawn: `owner/name`"),
+    ],
+)
+def test_only_what_a_run_took_from_its_source_is_said_to_be_from_there(run, init, told):
+    rewrite(run / "manifest.json", init=init)
+    rewrite(run / "config.json", model={"family": "vit", "source": "owner/name"})
+    assert told in facts(run)[0]
+
+
 def test_a_finished_run_tells_its_figures_with_seed_and_budget(run):
     metrics = json.loads((run / "summary.json").read_text())["metrics"]
     _, figures = facts(run)

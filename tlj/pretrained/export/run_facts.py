@@ -15,6 +15,11 @@ from tlj.pretrained.load_plan import HEAD
 from tlj.pretrained.run_source import read_run_file
 
 _UNKNOWN = "not known"
+# What a run took from its source, where that is not the backbone.
+_TAKEN = {
+    "scratch": "Architecture and preprocessing",
+    "mean_var": "Mean and variance at which the backbone was redrawn",
+}
 
 
 def run_facts(model: Model) -> tuple[list[str], list[str]]:
@@ -61,7 +66,7 @@ def _making(
     if source := told.get("source"):
         found = _part(manifest, "model").get("source_identity") or told.get("source_hash")
         identity = f", hash {code(found)}" if found else ""
-        what = "Architecture and preprocessing" if manifest.get("init") == "scratch" else "Source of the backbone"
+        what = _TAKEN.get(str(manifest.get("init")), "Source of the backbone")
         lines.append(f"{what}: {code(place(str(source)))}{identity}.")
     if _part(manifest, "model").get("adapters"):
         lines.append("Adapters (LoRA) were trained; they are merged into the weights.")
