@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tlj.errors import InputError
 from tlj.freezing.phases import FROZEN, Plateau
 from tlj.freezing.settings import Timing
 from tlj.freezing.strategies import control_name, parse_strategy, resolve_init
@@ -195,3 +196,8 @@ def test_any_valid_strategy_labels_every_leaf_once_in_phases_that_follow_each_ot
     complete = settle(phases, layout)
     assert settle(complete, layout) == complete
     assert [phase.labels for phase in complete] == [phase.labels for phase in phases]
+
+
+def test_an_arm_is_no_strategy_and_the_error_says_where_its_init_goes():
+    with pytest.raises(InputError, match="'full@mean_var' is an arm.*did you mean 'full'.*set config.init to mean_var"):
+        parse_strategy("full@mean_var")

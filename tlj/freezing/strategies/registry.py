@@ -150,6 +150,10 @@ def parse_strategy(text: str, *, where: str = "config.strategy") -> Strategy:
       >>> parse_strategy("last_blocks:4").default_init
       'pretrained'
     """
+    if "@" in str(text):
+        strategy, _, init = str(text).partition("@")
+        what = f"{text!r} is an arm, a strategy with its init"
+        raise InputError(what, where=where, nearest=strategy, do=f"set config.init to {init or 'an init'} as well")
     first, *additions = str(text).split("+")
     name, values = _read(first, _REGISTRY, "strategy", where)
     entry = _REGISTRY[name]
