@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlj.config import default, merge
-from tlj.config_keys import FREE, GROUP_KEYS, KEYS, parse_literal, parse_warmup, spell
+from tlj.config_keys import FREE, GROUP_KEYS, KEYS
+from tlj.config_kinds import parse_literal, parse_warmup, spell
 from tlj.errors import InputError
 from tlj.freezing.optimizer import DIRECTIONS
 from tlj.freezing.phases import Group
@@ -226,3 +227,11 @@ def test_the_keys_of_a_group_are_the_fields_of_a_group():
 def test_the_names_of_optimizers_and_schedules_are_those_there_are():
     assert set(KEYS["optimizer.name"].kind.names) == set(DIRECTIONS)
     assert set(KEYS["optimizer.schedule"].kind.names) == set(SCHEDULES)
+
+
+def test_classes_and_columns_may_be_called_by_numbers():
+    assert KEYS["data.classes"].kind.convert("0,1") == ("0", "1")
+    assert KEYS["data.classes"].kind.convert(["good", 1]) == ("good", "1")
+    assert KEYS["data.columns.text"].kind.convert("3") == ("3",)
+    with pytest.raises(ValueError, match="1"):
+        KEYS["data.classes"].kind.convert([1, "1"])

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict, FieldReference
 
 from tlj.config_file import read_config_file
-from tlj.config_keys import FREE, GROUP_KEYS, KEYS, parse_literal, spell
+from tlj.config_keys import FREE, GROUP_KEYS, KEYS
+from tlj.config_kinds import parse_literal, spell
 from tlj.errors import InputError, nearest_name, unknown_name
 
 _NAMES = (*KEYS, *FREE)
@@ -41,12 +42,12 @@ def default() -> ConfigDict:
     return _lock(config)
 
 
-def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
+def load(spec: str | None, overrides: Sequence[str] = ()) -> ConfigDict:
     """Returns the resolved configuration of a file and of overrides, checked.
 
     Args:
       spec: ``configs/NAME.py`` or ``configs/NAME.py:ARG``. The file holds ``get_config(arg=None)``, which returns a
-        ConfigDict: all of ``default()``, changed, or only the keys that differ from it.
+        ConfigDict: all of ``default()``, changed, or only the keys that differ from it. None is the defaults alone.
       overrides: each ``a.b=value``, later ones over earlier ones. A list may be written ``0,1,2`` or ``(0,1,2)``.
 
     Returns:
@@ -55,7 +56,7 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
     Raises:
       InputError: the file, its argument, a key or a value cannot be used.
     """
-    path, changes = read_config_file(spec)
+    path, changes = read_config_file(spec) if spec is not None else ("", {})
     config = merge(default(), changes, where=f"{path}: config")
     arms = set(config.arms)
     config = merge(config, _parse_overrides(overrides, config))
