@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tlj.data.images import normalise
+from tlj.data.settings import DataSettings
 from tlj.data.sources import open_source
 from tlj.data.synthetic import VOCABULARY, DrawnExamples, synthetic_images, synthetic_text
 from tlj.data.text import TextPreprocessing
@@ -59,7 +60,7 @@ def test_texts_differ_in_length_and_end_in_padding():
 def test_an_example_is_the_same_in_every_batch_and_opening(name):
     batch = open_source(name).batch(np.array([7, 2, 7]))
     opened_again = {"synthetic": synthetic_images, "synthetic_text": synthetic_text}[name.split(":")[0]](
-        name, name.split(":")[1]
+        DataSettings(name), name.split(":")[1]
     )
     alone = opened_again.batch(np.array([7]))
     for array in batch.keys() - {"label", "attention_mask"}:

@@ -1,113 +1,153 @@
-"""Labelled data by name: ``digits`` or ``digits:0-4`` (the classes of the handwritten digits in scikit-learn).
-
-The schemes that are made of noise, ``synthetic`` and ``synthetic_text``, are in ``tlj.data.synthetic``.
-"""
+"""Labelled data by name, ``scheme[:argument]``: what a source is, and which there are."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import hashlib
-import re
+import importlib
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
+from tlj.data.examples import Examples
 from tlj.data.images import Preprocessing
-from tlj.data.synthetic import synthetic_images, synthetic_text
+from tlj.data.settings import DataSettings, Reading, Skipped
 from tlj.data.text import TextPreprocessing
-from tlj.errors import InputError, unknown_name
+from tlj.errors import unknown_name
 
 
-class Source(Protocol):
-    """What the rest of tlj asks of a data set: labels up front, examples by index, whenever and as often as wanted.
+class Reader(Protocol):
+    """Examples as a model takes them, by index, whenever and as often as wanted; threads may share one.
 
     Attributes:
-      name: as the config gave it.
-      classes: class names; a label is an index into them.
-      labels: the label of every example.
-      ids: a name for every example, unique in the source and stable over time.
-      digest: hash of the content.
-      preprocessing: what a model without a checkpoint should apply.
+      preprocessing: what the model applies to them on the device.
+      lengths: tokens of every example of the source, those that are cut off not counted; None for images.
+      in_memory: whether reading costs next to nothing, so that nothing needs to read ahead.
+      by_length: whether a batch is cheaper for being of examples of like length.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    labels: Int[np.ndarray, " examples"]
-    ids: tuple[str, ...]
-    digest: str
     preprocessing: Preprocessing | TextPreprocessing
+    lengths: Int[np.ndarray, " examples"] | None
+    in_memory: bool
+    by_length: bool
 
-    def batch(self, indices: Int[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
-        """Returns ``label`` (int32) and the examples at ``indices``.
+    def batch(self, indices: Int[np.ndarray, " batch"], rows: slice = slice(None)) -> dict[str, np.ndarray]:
+        """Returns ``label`` (int32) and the examples at ``indices``; each array has a row per example, but for packing.
 
-        Images are ``image`` (uint8). Text is ``input_ids`` (int32, padded to one length) and, where the source tells,
-        ``attention_mask`` and ``token_type_ids``.
+        Images are ``image`` (uint8), with ``aspect`` (float32, width by height of the original) where a crop is to be
+        cut from them. Text is ``input_ids`` (int32, padded to one of a few lengths) and, where the source tells,
+        ``attention_mask`` and ``token_type_ids``; packed text is described in ``tlj.data.tokens.packing``.
+
+        Args:
+          indices: of a global batch, which alone decides the shapes.
+          rows: of the global batch that this process reads.
+
+        Raises:
+          InputError: for an example that cannot be read.
         """
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ImagesInMemory:
-    """A source whose images all fit in memory as one array; the fields are those of ``Source``."""
+class Source(Protocol):
+    """What the rest of tlj asks of a data set: everything about its examples but their content.
+
+    Attributes:
+      name: as the config gave it.
+      kind: ``"images"`` or ``"text"``.
+      classes: class names; a label is an index into them.
+      labels: the label of every example.
+      ids: a name for every example, unique in the source and stable over time.
+      groups: the group of every example, or empty.
+      parts: indices of each split that the source comes with, by name, in an order of which any stretch is a fair part;
+        empty where it has none.
+      digest: hash of the content.
+      skipped: what could not be read and was left out.
+      preprocessing: what a model without a checkpoint should apply, with the sizes that the data has; None where the
+        data has none of its own: images of any size, text that is not tokenised.
+    """
 
     name: str
+    kind: str
     classes: tuple[str, ...]
-    images: UInt8[np.ndarray, "examples height width 3"]
     labels: Int[np.ndarray, " examples"]
-    ids: tuple[str, ...]
-    preprocessing: Preprocessing
+    ids: Sequence[str]
+    groups: Sequence[str]
+    parts: Mapping[str, Int[np.ndarray, " part"]]
+    digest: str
+    skipped: tuple[Skipped, ...]
+    preprocessing: Preprocessing | TextPreprocessing | None
 
-    @functools.cached_property
-    def digest(self) -> str:
-        """Hash of images, labels and class names."""
-        content = hashlib.sha256(repr(self.classes).encode())
-        content.update(np.ascontiguousarray(self.images))
-        content.update(np.ascontiguousarray(self.labels))
-        return content.hexdigest()[:16]
+    def reader(self, preprocessing: Preprocessing | TextPreprocessing, reading: Reading) -> Reader:
+        """Returns the examples as a model with this preprocessing takes them.
 
-    def batch(self, indices: Int[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
-        """Returns ``image`` (uint8) and ``label`` (int32) of the examples at ``indices``."""
-        return {"image": self.images[indices], "label": self.labels[indices]}
+        Args:
+          preprocessing: of the model; its ``image_size``, or its ``length`` as the most tokens of a sequence.
+          reading: how.
 
-
-def _digits(name: str, argument: str) -> ImagesInMemory:
-    match = re.fullmatch(r"(\d)-(\d)", argument or "0-9")
-    if not match or match[1] >= match[2]:
-        raise InputError(
-            f"{name!r} does not name a range of digits", where="config.data.source", do="write for example 'digits:5-9'"
-        )
-    # scikit-learn takes a second to import, which a report or a wrong config should not wait for.
-    from sklearn.datasets import load_digits
-
-    raw = load_digits()
-    first, last = int(match[1]), int(match[2])
-    chosen = np.flatnonzero((raw.target >= first) & (raw.target <= last))
-    grey = np.round(raw.images[chosen] * (255 / 16)).astype(np.uint8)
-    return ImagesInMemory(
-        name=name,
-        classes=tuple(str(digit) for digit in range(first, last + 1)),
-        images=np.repeat(grey[..., None], 3, axis=-1),
-        labels=(raw.target[chosen] - first).astype(np.int32),
-        ids=tuple(f"digits/{index}" for index in chosen),
-        preprocessing=Preprocessing(image_size=8, mean=(0.306,) * 3, std=(0.377,) * 3),
-    )
+        Raises:
+          InputError: where they cannot be read so.
+        """
 
 
-_SCHEMES = {"digits": _digits, "synthetic": synthetic_images, "synthetic_text": synthetic_text}
+# The module and the function of each scheme, imported when asked for: a broken library stops its scheme alone.
+_SCHEMES = {
+    "digits": ("digits", "digits"),
+    "synthetic": ("synthetic", "synthetic_images"),
+    "synthetic_text": ("synthetic", "synthetic_text"),
+    "folder": ("origins.folder", "open_folder"),
+    "csv": ("origins.tables", "open_table"),
+    "tsv": ("origins.tables", "open_table"),
+    "jsonl": ("origins.tables", "open_table"),
+    "parquet": ("origins.tables", "open_table"),
+    "hf": ("origins.huggingface", "open_huggingface"),
+    "tfds": ("origins.tfds", "open_tfds"),
+}
+
+
+_opening = threading.Lock()
 
 
 @functools.lru_cache(maxsize=4)
-def open_source(name: str) -> Source:
-    """Opens a source by name, ``scheme[:argument]``; the same name gives the same object while it is in use.
-
-    Args:
-      name: for example ``"digits:5-9"``.
-
-    Raises:
-      InputError: for a scheme that does not exist or an argument that it does not take.
-    """
-    scheme, _, argument = name.partition(":")
+def _open(settings: DataSettings) -> Source:
+    scheme, _, argument = settings.source.partition(":")
     if scheme not in _SCHEMES:
         raise unknown_name("data source", scheme, _SCHEMES, where="config.data.source")
-    return _SCHEMES[scheme](name, argument)
+    module, function = _SCHEMES[scheme]
+    source = getattr(importlib.import_module(f"tlj.data.{module}"), function)(settings, argument)
+    if not isinstance(source, Examples):
+        return source
+    # Not at the top: its image decoders are of no use to text.
+    from tlj.data.readable import readable
+
+    found = readable(source, settings)
+    if found.skipped:
+        count, one = len(found.skipped), found.skipped[0]
+        first = f"the first {one.where}: {one.reason}"
+        warnings.warn(f"{found.name}: examples left out because they cannot be read: {count}, {first}", stacklevel=3)
+    return found
+
+
+def open_source(settings: DataSettings | str) -> Source:
+    """Opens a source; the same settings give the same object while it is in use.
+
+    Args:
+      settings: which; a name alone, for example ``"digits:5-9"``, stands for itself and the defaults.
+
+    Raises:
+      InputError: for a scheme that does not exist, or data that cannot be read as asked.
+    """
+    return _open(DataSettings(settings) if isinstance(settings, str) else settings)
+
+
+def open_reader(source: Source, preprocessing: Preprocessing | TextPreprocessing, reading: Reading) -> Reader:
+    """Returns ``source.reader(...)``, the same object for the same arguments while it is in use: runs share it."""
+    # Two runs in two threads must not tokenise the same text at once.
+    with _opening:
+        return _open_reader(source, preprocessing, reading)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_reader(source: Source, preprocessing: Preprocessing | TextPreprocessing, reading: Reading) -> Reader:
+    return source.reader(preprocessing, reading)

@@ -14,7 +14,9 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Int
 
+from tlj.data.fixed import FixedSource
 from tlj.data.images import Preprocessing
+from tlj.data.settings import DataSettings
 from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError
 
@@ -32,7 +34,7 @@ _OWN_WORDS, _OWN_SHARE = 4, 0.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class DrawnExamples:
+class DrawnExamples(FixedSource):
     """A source whose examples are drawn whenever they are asked for; the fields are those of a ``Source``.
 
     Attributes:
@@ -47,23 +49,25 @@ class DrawnExamples:
     preprocessing: Preprocessing | TextPreprocessing
     draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
-    def batch(self, indices: Int[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
-        """Returns the arrays and the ``label`` (int32) of the examples at ``indices``."""
+    def batch(self, indices: Int[np.ndarray, " batch"], rows: slice = slice(None)) -> dict[str, np.ndarray]:
+        """Returns the arrays and the ``label`` (int32) of the examples at ``indices[rows]``."""
+        indices = indices[rows]
         drawn = [self.draw(_random_numbers(_EXAMPLES, int(index)), int(self.labels[index])) for index in indices]
         arrays = {name: np.stack([example[name] for example in drawn]) for name in drawn[0]}
         return {**arrays, "label": self.labels[indices]}
 
 
-def synthetic_images(name: str, argument: str) -> DrawnExamples:
+def synthetic_images(settings: DataSettings, argument: str) -> DrawnExamples:
     """Opens ``synthetic:SIZExCLASSES``: uint8 images of SIZE pixels, brighter by class in a coarse pattern.
 
     Args:
-      name: as the config gave it.
+      settings: the name, as the config gave it.
       argument: what follows the colon.
 
     Raises:
       InputError: for another argument.
     """
+    name = settings.source
     size, classes = _two_numbers(name, argument, "SIZExCLASSES", "synthetic:224x1000", (1, 2))
     patterns = _random_numbers(_PATTERNS).integers(0, _PATTERN_LEVELS, (classes, _CELLS, _CELLS, 3), np.uint8)
     cell = np.arange(size) * _CELLS // size
@@ -79,16 +83,17 @@ def synthetic_images(name: str, argument: str) -> DrawnExamples:
     return _source(name, classes, Preprocessing(size, (mean,) * 3, (std,) * 3), draw)
 
 
-def synthetic_text(name: str, argument: str) -> DrawnExamples:
+def synthetic_text(settings: DataSettings, argument: str) -> DrawnExamples:
     """Opens ``synthetic_text:LENGTHxCLASSES``: up to LENGTH token ids, padded, some of them preferred by the class.
 
     Args:
-      name: as the config gave it.
+      settings: the name, as the config gave it.
       argument: what follows the colon.
 
     Raises:
       InputError: for another argument.
     """
+    name = settings.source
     length, classes = _two_numbers(name, argument, "LENGTHxCLASSES", "synthetic_text:128x2", (4, 2))
     words = VOCABULARY - FEWEST_WORD_ID
 
