@@ -66,6 +66,21 @@ def test_the_shorter_edge_decides_where_the_shape_is_kept(fields, edges):
     assert resized_edges((53, 37), of_size(16, **fields)) == edges
 
 
+def test_an_image_that_was_scaled_down_before_is_resized_as_the_whole_would_be():
+    whole, scaled = (53, 37), PIL.Image.fromarray(IMAGES[0]).resize((34, 24))
+    preprocessing = of_size(16, resize_to=19)
+    assert resized_edges(whole, preprocessing) == (27, 19)
+    assert resized_edges(scaled.size, preprocessing) == (26, 19)
+    expected = np.asarray(scaled.resize((27, 19), PIL.Image.Resampling.BILINEAR))[1:17, 5:21]
+    np.testing.assert_array_equal(resize_image(scaled, preprocessing, whole), expected)
+
+
+def test_of_a_box_in_an_image_nothing_around_it_is_seen():
+    image, box = PIL.Image.fromarray(IMAGES[0]).resize((34, 24)), (1.0, 0.5, 33.5, 22.5)
+    expected = np.asarray(image.resize((16, 16), PIL.Image.Resampling.BILINEAR, box))
+    np.testing.assert_array_equal(resize_image(image, of_size(16), box=box), expected)
+
+
 def test_what_is_cut_out_is_the_middle():
     ramp = np.broadcast_to(np.arange(31, dtype=np.uint8)[None, :, None], (10, 31, 3))
     cut = resize_image(PIL.Image.fromarray(ramp.copy()), of_size(10, resize_to=10))
