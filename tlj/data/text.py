@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 # What a batch of text may hold for a model: ids, which of them are real tokens, and the segment of each.
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+# What it holds besides where several examples share a row (``tlj.data.tokens.packing``).
+PACKED_INPUTS = ("segment_ids", "position_ids", "example_row", "example_start", "example_length")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -83,7 +84,12 @@ class TokenEmbedding(nn.Module):
 
     @nn.compact
     def __call__(
-        self, ids: Int[Array, "batch length"], types: Int[Array, "batch length"], *, train: bool
+        self,
+        ids: Int[Array, "batch length"],
+        types: Int[Array, "batch length"],
+        positions: Int[Array, "batch length"] | None,
+        *,
+        train: bool,
     ) -> Float[Array, "batch length width"]:
         spec, length = self.spec, ids.shape[1]
         if length > spec.positions:
@@ -96,7 +102,8 @@ class TokenEmbedding(nn.Module):
             return nn.Embed(rows, spec.width, embedding_init=_INIT, dtype=self.dtype, name=name)
 
         tokens = table(spec.vocabulary, "word")(ids) + table(spec.types, "type")(types)
-        tokens = tokens + table(spec.positions, "position")(jnp.arange(length))
+        positions = jnp.arange(length) if positions is None else positions
+        tokens = tokens + table(spec.positions, "position")(positions)
         tokens = nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name="norm")(tokens)
         return nn.Dropout(spec.dropout)(tokens, deterministic=not train)
 
@@ -109,7 +116,11 @@ class BERTBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Float[Array, "batch length width"], mask: Bool[Array, "batch length"], *, train: bool
+        self,
+        tokens: Float[Array, "batch length width"],
+        mask: Bool[Array, "batch length"] | Bool[Array, "batch length length"],
+        *,
+        train: bool,
     ) -> Float[Array, "batch length width"]:
         spec = self.spec
         init = {"kernel_init": _INIT, "bias_init": nn.initializers.zeros}
@@ -141,21 +152,50 @@ class BERT(nn.Module):
 
         Args:
           inputs: ``input_ids``; ``attention_mask``, 0 where there is no token (missing: every token is real);
-            ``token_type_ids``, the segment of each token (missing: all 0).
+            ``token_type_ids``, the segment of each token (missing: all 0). With ``segment_ids`` several sequences share
+            a row, and there is a feature vector for each of ``example_row`` (``tlj.data.tokens.packing``).
           train: whether dropout is on.
         """
         spec, ids = self.spec, inputs["input_ids"]
-        mask = inputs.get("attention_mask", jnp.ones_like(ids)) != 0
+        packed = "segment_ids" in inputs
+        if packed:
+            # Padding looks at padding, which nobody reads.
+            mask = inputs["segment_ids"][:, :, None] == inputs["segment_ids"][:, None, :]
+        else:
+            mask = inputs.get("attention_mask", jnp.ones_like(ids)) != 0
         types = inputs.get("token_type_ids", jnp.zeros_like(ids))
-        tokens = TokenEmbedding(spec, self.dtype, name="embedding")(ids, types, train=train)
+        embedding = TokenEmbedding(spec, self.dtype, name="embedding")
+        tokens = embedding(ids, types, inputs["position_ids"] if packed else None, train=train)
         for i in range(spec.depth):
             tokens = BERTBlock(spec, self.dtype, name=f"block{i}")(tokens, mask, train=train)
         if spec.pool == "mean":
-            weights = mask[..., None].astype(jnp.float32)
-            pooled = (tokens * weights).sum(axis=1) / jnp.maximum(weights.sum(axis=1), 1)
-            features = pooled.astype(self.dtype)
+            features = (_packed_means(tokens, inputs) if packed else _means(tokens, mask)).astype(self.dtype)
         else:
-            features = tokens[:, 0]
+            features = tokens[inputs["example_row"], inputs["example_start"]] if packed else tokens[:, 0]
         if spec.pool == "pooler":
             features = jnp.tanh(nn.Dense(spec.width, kernel_init=_INIT, dtype=self.dtype, name="pooler")(features))
         return features
+
+
+def _means(
+    tokens: Float[Array, "batch length width"], mask: Bool[Array, "batch length"]
+) -> Float[Array, "batch width"]:
+    """Of the real tokens of each row, in float32."""
+    weights = mask[..., None].astype(jnp.float32)
+    return (tokens * weights).sum(axis=1) / jnp.maximum(weights.sum(axis=1), 1)
+
+
+def _packed_means(
+    tokens: Float[Array, "rows length width"], inputs: Mapping[str, Array]
+) -> Float[Array, "batch width"]:
+    """Of the tokens of each example, in float32.
+
+    A matrix product, not a scatter, which on a GPU would sum in any order.
+    """
+    row, start, length = (inputs[f"example_{name}"][:, None, None] for name in ("row", "start", "length"))
+    place = jnp.arange(tokens.shape[1]) - start
+    own = (jnp.arange(tokens.shape[0])[:, None] == row) & (place >= 0) & (place < length)
+    total = jnp.einsum(
+        "brl,rlw->bw", own.astype(jnp.float32), tokens.astype(jnp.float32), precision=jax.lax.Precision.HIGHEST
+    )
+    return total / inputs["example_length"][:, None]

@@ -98,7 +98,7 @@ def _attention_with_dropout(
     query: Float[Array, "batch length heads head_width"],
     key: Float[Array, "batch length heads head_width"],
     value: Float[Array, "batch length heads head_width"],
-    mask: Bool[Array, "batch 1 1 length"] | None,
+    mask: Bool[Array, "batch 1 #length length"] | None,
     drop: Callable[[Array], Array],
 ) -> Float[Array, "batch length heads head_width"]:
     """``jax.nn.dot_product_attention``, which has no dropout, written out with ``drop`` on the weights."""
@@ -136,11 +136,17 @@ class SelfAttention(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        mask: Bool[Array, "batch length"] | None = None,
+        mask: Bool[Array, "batch length"] | Bool[Array, "batch length length"] | None = None,
         *,
         train: bool = False,
     ) -> Float[Array, "batch length width"]:
-        """Mixes the tokens of each sequence; where ``mask`` is False nobody looks (padding)."""
+        """Mixes the tokens of each sequence.
+
+        Args:
+          x: the tokens.
+          mask: False where nobody looks (padding); with three axes, where a token (second) does not look (third).
+          train: whether dropout is on.
+        """
         width = x.shape[-1]
         init = {"kernel_init": self.kernel_init, "bias_init": self.bias_init}
         parts = ("query", "key", "value")
@@ -150,12 +156,12 @@ class SelfAttention(nn.Module):
             part.reshape(*x.shape[:2], self.heads, width // self.heads)
             for part in jnp.split(projection(x).reshape(*x.shape[:2], 3 * width), 3, axis=-1)
         )
-        keys = None if mask is None else mask[:, None, None, :]
+        looks = None if mask is None else mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
         if self.dropout and train:
             dropout = nn.Dropout(self.dropout)
-            mixed = _attention_with_dropout(query, key, value, keys, lambda w: dropout(w, deterministic=not train))
+            mixed = _attention_with_dropout(query, key, value, looks, lambda w: dropout(w, deterministic=not train))
         else:
-            mixed = jax.nn.dot_product_attention(query, key, value, mask=keys)
+            mixed = jax.nn.dot_product_attention(query, key, value, mask=looks)
         return nn.Dense(width, dtype=self.dtype, name="out", **init)(mixed.reshape(x.shape))
 
 

@@ -1,0 +1,1 @@
+"""Text to token ids: tokenised once, padded to one of a few lengths or packed, and gathered into batches."""
