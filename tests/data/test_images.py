@@ -1,23 +1,15 @@
-"""Preprocessing on the device."""
+"""What a model expects of its images, and what is done to them."""
 
 import dataclasses
 import json
 import re
 
-import jax
 import numpy as np
 import pytest
 
-from tlj.data.images import Augmentation, Preprocessing, augment, normalise
+from tlj.data.images import Augmentation, Preprocessing, normalise
 from tlj.errors import InputError
 from tlj.models.vit import ViTSpec
-from tlj.streams import key
-
-
-@pytest.fixture(scope="module")
-def images():
-    # No zeros, so that what a shift brings in at the border can be told from the image.
-    return np.random.default_rng(0).integers(1, 256, (64, 6, 6, 3), dtype=np.uint8)
 
 
 def test_normalise_scales_bytes_and_standardises_each_channel():
@@ -28,42 +20,24 @@ def test_normalise_scales_bytes_and_standardises_each_channel():
     np.testing.assert_allclose(result[0, 0, 0], [-1.0, 3.0, 0.0], atol=1e-6)
 
 
-def test_no_augmentation_gives_the_images_back(images):
-    np.testing.assert_array_equal(augment(images, key(0, "augment"), Augmentation()), images)
+@pytest.mark.parametrize("whole", [np.uint8, np.float32])
+def test_bytes_and_floats_of_the_same_value_are_the_same_to_a_model(whole):
+    images = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
+    preprocessing = Preprocessing(image_size=4, mean=(0.5, 0.25, 0.2), std=(0.5, 0.25, 2.0))
+    np.testing.assert_array_equal(normalise(images.astype(whole), preprocessing), normalise(images, preprocessing))
 
 
-def shifts_of(image: np.ndarray, result: np.ndarray, margin: int) -> list[tuple[int, int]]:
-    """All shifts, rows then columns, that turn the image into the result with zeros coming in."""
-    padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)))
-    height, width, _ = image.shape
-    return [
-        (row, column)
-        for row in range(2 * margin + 1)
-        for column in range(2 * margin + 1)
-        if np.array_equal(padded[row : row + height, column : column + width], result)
-    ]
-
-
-def test_a_shift_moves_each_image_whole_with_zeros_at_the_border(images):
-    shifted = np.asarray(augment(images, key(0, "augment"), Augmentation(shift=1)))
-    assert shifted.dtype == np.uint8
-    found = [shifts_of(image, result, 1) for image, result in zip(images, shifted, strict=True)]
-    assert all(len(matches) == 1 for matches in found)
-    # 64 images over nine shifts: every shift occurs, also none at all and both extremes.
-    assert len({matches[0] for matches in found}) == 9
-
-
-def test_the_same_key_shifts_alike_and_another_key_does_not(images):
-    augmentation = Augmentation(shift=2)
-    first = augment(images, key(0, "augment"), augmentation)
-    np.testing.assert_array_equal(first, augment(images, key(0, "augment"), augmentation))
-    assert not np.array_equal(first, augment(images, key(1, "augment"), augmentation))
-
-
-def test_augmentation_compiles_to_what_it_computes_without_a_compiler(images):
-    augmentation = Augmentation(shift=2)
-    compiled = jax.jit(augment, static_argnums=2)(images, key(0, "augment"), augmentation)
-    np.testing.assert_array_equal(compiled, augment(images, key(0, "augment"), augmentation))
+@pytest.mark.parametrize(
+    ("augmentation", "pixels"),
+    [
+        (Augmentation(), 0),
+        (Augmentation(crop_from=300), 0),
+        (Augmentation(crop=0.1), 256),
+        (Augmentation(crop=0.1, crop_from=300), 300),
+    ],
+)
+def test_a_crop_is_cut_from_a_somewhat_larger_square(augmentation, pixels):
+    assert augmentation.squashed(224) == pixels
 
 
 def test_images_decide_the_size_of_a_model_and_fit_that_size_alone():

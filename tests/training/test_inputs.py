@@ -12,7 +12,9 @@ import pytest
 import tlj
 from tlj import cli
 from tlj import config as configuration
-from tlj.data.images import Augmentation, Preprocessing, augment, normalise
+from tlj.data.augment.chain import augment
+from tlj.data.augment.mix import partner_weights
+from tlj.data.images import Augmentation, Preprocessing, normalise
 from tlj.data.sources import open_source
 from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError
@@ -44,7 +46,7 @@ TEXT = {
 def images():
     preprocessing = Preprocessing(6, (0.3,) * 3, (0.2,) * 3)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
-    return {"image": pixels, "label": np.zeros(4, np.int32)}, preprocessing
+    return {"image": pixels, "label": np.array([0, 2, 1, 2], np.int32)}, preprocessing
 
 
 def text_setup(**changes):
@@ -55,10 +57,74 @@ def text_setup(**changes):
 def test_images_are_augmented_then_normalised_in_training(images):
     batch, preprocessing = images
     augmentation, a_key = Augmentation(shift=2), key(0, "augment")
-    found = training_inputs(batch, a_key, preprocessing, augmentation)
-    expected = normalise(augment(batch["image"], a_key, augmentation), preprocessing)
-    np.testing.assert_array_equal(found, expected)
-    assert np.any(found != normalise(batch["image"], preprocessing))
+    found = training_inputs(batch, a_key, preprocessing, augmentation, 3)
+    expected = normalise(augment(batch["image"], a_key, augmentation, 6), preprocessing)
+    np.testing.assert_array_equal(found.inputs, expected)
+    assert np.any(found.inputs != normalise(batch["image"], preprocessing))
+    np.testing.assert_array_equal(found.targets, np.eye(3)[batch["label"]])
+    assert found.weight is None
+
+
+def test_without_augmentation_training_compiles_to_what_evaluation_does(images):
+    batch, preprocessing = images
+
+    def training(batch, a_key):
+        return training_inputs(batch, a_key, preprocessing, Augmentation(), 3)[:2]
+
+    def evaluation(batch, _):
+        return evaluation_inputs(batch, preprocessing), jax.nn.one_hot(batch["label"], 3)
+
+    programs = [jax.jit(each).lower(batch, key(0, "augment")).compile() for each in (training, evaluation)]
+    assert programs[0].cost_analysis()["flops"] == programs[1].cost_analysis()["flops"]
+    jax.tree.map(np.testing.assert_array_equal, *(program(batch, key(0, "augment")) for program in programs))
+
+
+def test_a_crop_knows_the_shape_that_an_image_had(images):
+    batch, preprocessing = images
+    augmentation, a_key = Augmentation(crop=0.2), key(0, "augment")
+    aspect = np.array([0.5, 1, 2, 3], np.float32)
+    batch = {**batch, "image": np.random.default_rng(0).integers(0, 256, (4, 9, 9, 3), np.uint8), "aspect": aspect}
+    found = training_inputs(batch, a_key, preprocessing, augmentation, 3)
+    expected = normalise(augment(batch["image"], a_key, augmentation, 6, aspect), preprocessing)
+    np.testing.assert_array_equal(found.inputs, expected)
+    assert found.inputs.shape == (4, 6, 6, 3)
+
+
+def test_targets_and_weights_are_mixed_as_images_are(images):
+    batch, preprocessing = images
+    weight = np.array([0.5, 2, 1, 3], np.float32)
+    augmentation, a_key = Augmentation(mixup=1.0), key(0, "augment")
+    found = training_inputs({**batch, "weight": weight}, a_key, preprocessing, augmentation, 3)
+    plain = normalise(batch["image"], preprocessing)
+    _, share = partner_weights((4, 6, 6), a_key, augmentation)
+    share = np.asarray(share)
+    assert ((share > 0.001) & (share < 0.999)).any()
+    blend = share[:, None, None, None]
+    np.testing.assert_allclose(found.inputs, (1 - blend) * plain + blend * plain[::-1], atol=1e-5)
+    np.testing.assert_allclose(found.weight, (1 - share) * weight + share * weight[::-1], rtol=1e-5)
+    for index in range(4):
+        expected = np.zeros(3)
+        expected[batch["label"][index]] += (1 - share[index]) * weight[index]
+        expected[batch["label"][3 - index]] += share[index] * weight[3 - index]
+        np.testing.assert_allclose(found.targets[index], expected / expected.sum(), rtol=1e-5)
+
+
+def test_mixing_changes_no_draw_of_the_other_changes(images):
+    batch, preprocessing = images
+    a_key = key(0, "augment")
+    alone = training_inputs(batch, a_key, preprocessing, Augmentation(shift=2, flip=True), 3)
+    augmentation = Augmentation(shift=2, flip=True, cutmix=1.0)
+    both = training_inputs(batch, a_key, preprocessing, augmentation, 3)
+    pixels, _ = partner_weights((4, 6, 6), a_key, augmentation)
+    pasted = np.asarray(pixels)[..., None] == 1
+    np.testing.assert_array_equal(both.inputs, np.where(pasted, alone.inputs[::-1], alone.inputs))
+
+
+def test_packed_text_has_a_target_for_every_example_and_not_for_every_row():
+    batch = {"input_ids": np.ones((2, 8), np.int32), "label": np.array([0, 2, 1, 1, 0]), "weight": np.ones(5, "f4")}
+    found = training_inputs(batch, key(0, "augment"), TextPreprocessing(8, 10), Augmentation(), 3)
+    np.testing.assert_array_equal(found.targets, np.eye(3)[batch["label"]])
+    assert found.weight.shape == (5,)
 
 
 def test_images_are_normalised_alone_in_evaluation(images):
@@ -75,7 +141,7 @@ def test_text_goes_in_as_it_is_without_labels(types):
     wanted = {name: array for name, array in batch.items() if name != "label"}
     for found in (
         evaluation_inputs(batch, source.preprocessing),
-        training_inputs(batch, key(0, "augment"), source.preprocessing, Augmentation()),
+        training_inputs(batch, key(0, "augment"), source.preprocessing, Augmentation(), 3).inputs,
     ):
         assert found.keys() == wanted.keys()
         jax.tree.map(np.testing.assert_array_equal, found, wanted)

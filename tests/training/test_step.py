@@ -9,6 +9,7 @@ from tlj.data.images import normalise
 from tlj.freezing.regulariser import L2SP, penalty
 from tlj.pretrained.initialise import initial_variables
 from tlj.training.compiled import initial_state, run_keys, step_program
+from tlj.training.inputs import training_inputs
 from tlj.training.programs import Programs
 from tlj.training.step import make_train_step
 
@@ -43,6 +44,38 @@ def test_the_loss_is_the_cross_entropy_of_the_batch(plain, smoothing):
     setup, state, batch = plain(optimizer={"label_smoothing": smoothing})
     _, metrics = one_step(setup, state, batch)
     assert float(metrics["loss"]) == pytest.approx(float(loss_by_hand(setup, state.params, batch, smoothing)), rel=1e-5)
+
+
+def test_a_weighted_loss_is_the_mean_of_weight_times_cross_entropy(plain):
+    setup, state, batch = plain(optimizer={"clip_norm": 0.0, "label_smoothing": 0.1})
+    weight = np.random.default_rng(0).uniform(0.2, 3, 16).astype(np.float32)
+    moved, metrics = one_step(setup, state, {**batch, "weight": weight})
+
+    logits = setup.module.apply({"params": state.params}, normalise(batch["image"], setup.preprocessing))
+    targets = optax.smooth_labels(jax.nn.one_hot(batch["label"], 5), 0.1)
+    losses = -(targets * jax.nn.log_softmax(logits)).sum(-1)
+    assert float(metrics["loss"]) == pytest.approx(float((weight * losses).mean()), rel=1e-5)
+    assert float(metrics["accuracy"]) == pytest.approx(float((logits.argmax(-1) == batch["label"]).mean()))
+
+    unweighted = one_step(setup, state, batch)
+    ones, of_ones = one_step(setup, state, {**batch, "weight": np.ones(16, np.float32)})
+    assert float(of_ones["loss"]) == pytest.approx(float(unweighted[1]["loss"]), rel=1e-6)
+    kernels = [np.asarray(each.params["head"]["kernel"]) for each in (moved, unweighted[0], ones)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-6
+    np.testing.assert_allclose(kernels[2], kernels[1], atol=1e-7)
+
+
+def test_mixed_examples_are_trained_on_mixed_targets(plain):
+    setup, state, batch = plain(optimizer={"label_smoothing": 0.1}, data={"augment": {"shift": 0, "mixup": 1.0}})
+    _, metrics = one_step(setup, state, batch)
+    a_key = jax.random.fold_in(run_keys(0)["augment"], 0)
+    inputs, targets, weight = training_inputs(batch, a_key, setup.preprocessing, setup.augmentation, 5)
+    assert weight is None
+    logits = setup.module.apply({"params": state.params}, inputs)
+    smoothed = 0.9 * targets + 0.1 / 5
+    expected = -(smoothed * jax.nn.log_softmax(logits)).sum(-1).mean()
+    assert float(metrics["loss"]) == pytest.approx(float(expected), rel=1e-5)
+    assert float(metrics["loss"]) != pytest.approx(float(loss_by_hand(setup, state.params, batch, 0.1)), rel=1e-3)
 
 
 def test_the_gradient_norm_is_that_of_the_trained_leaves_alone(plain):

@@ -6,9 +6,8 @@ import dataclasses
 import sys
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Real
 
 from tlj.errors import InputError, unknown_name
 
@@ -112,40 +111,38 @@ def _channels(name: str, values: Any) -> tuple[float, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Random changes to training images.
+    """Random changes to training images; hashable, as a key of compiled programs.
 
     Attributes:
       shift: largest random shift in pixels along each axis; what enters at the border is zero.
+      flip: whether each image is mirrored, left to right, with probability one half.
+      crop: smallest share of an image's area in a random crop, of any place and shape, that is resized to the model's
+        size; 0 crops nothing.
+      crop_from: pixels a side of the squashed image that a crop is cut from; 0: 8/7 of the model's size.
+      colour: number of random colour changes per image.
+      magnitude: of the colour changes, 0 to 10.
+      mixup: alpha of the Beta distribution of mixup's share; 0 mixes nothing.
+      cutmix: alpha of the Beta distribution of cutmix's share; 0 cuts nothing. With both, each example takes one of
+        them at random.
     """
 
     shift: int = 0
+    flip: bool = False
+    crop: float = 0.0
+    crop_from: int = 0
+    colour: int = 0
+    magnitude: float = 9.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def squashed(self, image_size: int) -> int:
+        """Returns the pixels a side of what the host sends to be cropped; 0 where nothing is cropped."""
+        return (self.crop_from or round(image_size * 8 / 7)) if self.crop else 0
 
 
 def normalise(
-    images: UInt8[Array, "batch height width 3"], preprocessing: Preprocessing
+    images: Real[Array, "batch height width 3"], preprocessing: Preprocessing
 ) -> Float[Array, "batch height width 3"]:
-    """Scales bytes to [0, 1], subtracts the mean and divides by the standard deviation, per channel."""
+    """Scales bytes, or floats in [0, 255], to [0, 1], subtracts the mean and divides by the deviation, per channel."""
     scaled = images.astype(jnp.float32) / 255
     return (scaled - jnp.asarray(preprocessing.mean)) / jnp.asarray(preprocessing.std)
-
-
-def augment(
-    images: UInt8[Array, "batch height width 3"], key: Key[Array, ""], augmentation: Augmentation
-) -> UInt8[Array, "batch height width 3"]:
-    """Applies the augmentation, with randomness of its own for each image.
-
-    Args:
-      images: raw images.
-      key: of the ``augment`` stream at this step.
-      augmentation: what to do.
-    """
-    if not augmentation.shift:
-        return images
-    margin = augmentation.shift
-    padded = jnp.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
-    offsets = jax.random.randint(key, (len(images), 2), 0, 2 * margin + 1)
-
-    def crop(image: Array, offset: Array) -> Array:
-        return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), images.shape[1:])
-
-    return jax.vmap(crop)(padded, offsets)

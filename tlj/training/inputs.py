@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from jaxtyping import Array, Key
+import jax
+from jaxtyping import Array, Float, Key
 
-from tlj.data.images import Augmentation, Preprocessing, augment, normalise
-from tlj.data.text import TEXT_INPUTS, TextPreprocessing
+from tlj.data.augment.chain import augment
+from tlj.data.augment.mix import mixed, partner_weights
+from tlj.data.images import Augmentation, Preprocessing, normalise
+from tlj.data.text import PACKED_INPUTS, TEXT_INPUTS, TextPreprocessing
 
 Inputs = Array | dict[str, Array]
+
+
+class TrainingInputs(NamedTuple):
+    """What a step takes of a batch.
+
+    Attributes:
+      inputs: what the module takes.
+      targets: probabilities of the classes, not smoothed.
+      weight: of each example in the loss; None: all weigh alike.
+    """
+
+    inputs: Inputs
+    targets: Float[Array, "batch classes"]
+    weight: Float[Array, " batch"] | None
 
 
 def training_inputs(
@@ -17,30 +35,40 @@ def training_inputs(
     key: Key[Array, ""],
     preprocessing: Preprocessing | TextPreprocessing,
     augmentation: Augmentation,
-) -> Inputs:
-    """Returns what the module takes of a training batch: images are augmented, text has no augmentation.
+    num_classes: int,
+) -> TrainingInputs:
+    """Returns what a step takes of a training batch: images are augmented and mixed, text is not.
 
     Args:
       batch: of a source.
       key: of the ``augment`` stream at this step.
       preprocessing: of the model.
       augmentation: of training images.
+      num_classes: of the model.
     """
-    if isinstance(preprocessing, Preprocessing):
-        batch = {**batch, "image": augment(batch["image"], key, augmentation)}
-    return evaluation_inputs(batch, preprocessing)
+    targets, weight = jax.nn.one_hot(batch["label"], num_classes), batch.get("weight")
+    if isinstance(preprocessing, TextPreprocessing):
+        return TrainingInputs(evaluation_inputs(batch, preprocessing), targets, weight)
+    images = augment(batch["image"], key, augmentation, preprocessing.image_size, batch.get("aspect"))
+    if augmentation.mixup or augmentation.cutmix:
+        pixels, share = partner_weights(images.shape[:3], key, augmentation)
+        images, targets, weight = mixed(images, targets, weight, pixels, share)
+    return TrainingInputs(normalise(images, preprocessing), targets, weight)
 
 
 def evaluation_inputs(batch: Mapping[str, Array], preprocessing: Preprocessing | TextPreprocessing) -> Inputs:
     """Returns what the module takes of a batch: normalised images, or the ids, mask and types that the batch has.
 
-    Text without a mask gets one: to a model every token is real that no mask says is not.
+    Text without a mask gets one: to a model every token is real that no mask says is not. Packed text has segments.
 
     Args:
       batch: of a source.
       preprocessing: of the model.
     """
     if isinstance(preprocessing, TextPreprocessing):
+        inputs = {name: batch[name] for name in (*TEXT_INPUTS, *PACKED_INPUTS) if name in batch}
+        if "segment_ids" in inputs:
+            return inputs
         mask = (batch["input_ids"] != preprocessing.padding).astype("int32")
-        return {"attention_mask": mask, **{name: batch[name] for name in TEXT_INPUTS if name in batch}}
+        return {"attention_mask": mask, **inputs}
     return normalise(batch["image"], preprocessing)

@@ -49,12 +49,15 @@ def make_train_step(
     Returns:
       The step. ``rng`` holds the ``augment`` and ``dropout`` keys of the run; each step folds its number in.
       ``metrics`` are float32 scalars on the device: loss, accuracy and gradient norm of this batch, the L2-SP penalty
-      where there is one (it is not in the loss), and the learning rate of each group.
+      where there is one (it is not in the loss), and the learning rate of each group. The loss is weighted where the
+      batch has a ``weight``; the accuracy never is, and is of an example's own label where two are mixed.
     """
+    classes = module.num_classes
 
     def train_step(state: TrainState, batch: Batch, rng: Mapping[str, Key[Array, ""]]) -> tuple[TrainState, Metrics]:
         rng = {name: jax.random.fold_in(key, state.step) for name, key in rng.items()}
-        inputs = training_inputs(batch, rng["augment"], preprocessing, augmentation)
+        inputs, targets, weight = training_inputs(batch, rng["augment"], preprocessing, augmentation, classes)
+        targets = optax.smooth_labels(targets, settings.label_smoothing)
         trainable, frozen = split(state.params, phase)
         optimizer = build_optimizer(state.params, phase, settings.clip_norm)
 
@@ -62,11 +65,10 @@ def make_train_step(
             params, adapters = split_adapters(merge(trainable, frozen))
             variables = {"params": params, "batch_stats": state.batch_stats}
             with behave_as(phase), adapted(adapters, settings.adapters):
-                logits, updated = module.apply(
-                    variables, inputs, train=True, mutable=["batch_stats"], rngs={"dropout": rng["dropout"]}
-                )
-            targets = optax.smooth_labels(jax.nn.one_hot(batch["label"], logits.shape[-1]), settings.label_smoothing)
-            losses = {"loss": optax.softmax_cross_entropy(logits, targets).mean()}
+                rngs = {"dropout": rng["dropout"]}
+                logits, updated = module.apply(variables, inputs, train=True, mutable=["batch_stats"], rngs=rngs)
+            cross_entropy = optax.softmax_cross_entropy(logits, targets)
+            losses = {"loss": (cross_entropy if weight is None else weight * cross_entropy).mean()}
             if settings.l2_sp:
                 losses["l2_sp"] = penalty(settings.l2_sp, trainable, state.origin)
             return sum(losses.values()), (losses, logits, updated.get("batch_stats", {}))

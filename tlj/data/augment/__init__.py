@@ -1,0 +1,1 @@
+"""Random changes to training images, inside the compiled step: one file for each, and the chain of them."""
