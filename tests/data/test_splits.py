@@ -91,16 +91,6 @@ def test_classes_of_one_size_differ_by_at_most_one_example(classes, size, seed, 
     assert abs(len(validation) - 0.2 * budget) <= 1
 
 
-def test_no_class_is_a_whole_example_from_its_share_of_any_budget():
-    counts = [200, 3, 3, 3, 3, 3, 3, 3, 3]
-    for seed in range(40):
-        labels = shuffled_labels(counts, seed)
-        order = splits._ordered(labels, seed, 0)
-        got = np.cumsum(labels[order][:, None] == np.arange(len(counts)), axis=0)
-        wanted = np.arange(1, len(labels) + 1)[:, None] * np.array(counts) / len(labels)
-        assert np.abs(got - wanted).max() < 1
-
-
 @quick
 @given(st.lists(st.integers(2, 60), min_size=2, max_size=6), st.sampled_from([0.1, 0.25, 0.4]), st.integers(0, 99))
 def test_test_and_pool_share_the_source_and_its_proportions(counts, fraction, seed):
@@ -160,6 +150,49 @@ def test_a_budget_that_is_too_small_is_refused_with_the_least_that_is_not(case):
 def test_a_pool_that_no_budget_suffices_for_is_refused():
     with pytest.raises(InputError, match="use a source with more examples per class"):
         budget_split(np.array([0, 1]), np.arange(2), "all", validation_fraction=0.5, seed=0)
+
+
+def slow_least(labels, pool, share, seed, min_per_class) -> int | None:
+    """The least budget by trying each; validation and training parts are prefixes of those of the whole pool."""
+    train, validation = budget_split(labels, pool, "all", validation_fraction=share, seed=seed)
+    ordered = pool[splits.stratified_order(labels[pool], seed, 1)]
+    place = {index: i for i, index in enumerate(ordered)}
+    trained, held = sorted(place[i] for i in train), sorted(place[i] for i in validation)
+    for count in range(1, len(pool) + 1):
+        counts = np.bincount(labels[ordered[[p for p in trained if p < count]]], minlength=labels.max() + 1)
+        if held[0] < count and counts[np.unique(labels)].min() >= min_per_class:
+            return count
+    return None
+
+
+@settings(quick, max_examples=40)
+@given(pools(), st.integers(1, 8))
+def test_every_class_gets_its_training_examples_or_the_error_says_the_least_budget_that_gives_them(case, min_per_class):
+    labels, pool, _, share, seed = case
+    options = dict(validation_fraction=share, seed=seed, min_per_class=min_per_class)
+    least = slow_least(labels, pool, share, seed, min_per_class)
+    with pytest.raises(InputError) as caught:
+        budget_split(labels, pool, (least or len(pool) + 1) - 1, **options)
+    if least is None:
+        assert caught.value.do.startswith("use a source with more examples per class")
+    else:
+        assert re.match(r"use at least (\d+)", caught.value.do)[1] == str(least)
+        train, _ = budget_split(labels, pool, least, **options)
+        assert np.bincount(labels[train]).min() >= min_per_class
+        # The requirement refuses budgets and moves no example.
+        np.testing.assert_array_equal(train, budget_split(labels, pool, least, validation_fraction=share, seed=seed)[0])
+
+
+def test_the_error_names_the_classes_that_lack_training_examples():
+    labels = np.repeat([0, 1, 2], [100, 100, 10])
+    options = dict(validation_fraction=0.2, seed=0, min_per_class=5, classes=("cat", "dog", "newt"))
+    with pytest.raises(InputError) as caught:
+        budget_split(labels, np.arange(210), 60, **options)
+    assert "60 labels cannot give 5 training examples to each of 3 classes" in str(caught.value)
+    assert "too few for 'newt';" in str(caught.value)
+    assert "lower config.data.min_per_class" in str(caught.value)
+    with pytest.raises(InputError, match=r"too few for 'cat', 'dog', 'newt'"):
+        budget_split(labels, np.arange(210), 3, **options)
 
 
 def test_a_class_that_is_only_in_the_test_set_is_an_error():

@@ -2,78 +2,103 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Iterator
 
 import grain
 import numpy as np
 from jaxtyping import Bool, Int
 
-from tlj.data.sources import Source
-from tlj.streams import generator
+from tlj.data.balance import BALANCES, BalancedEpochs, weighing
+from tlj.data.order import BatchOrder, LengthOrder, Order
+from tlj.data.sources import Reader
+from tlj.errors import InputError, unknown_name
+
+__all__ = ["BatchOrder", "LengthOrder", "evaluation_batches", "training_batches"]
 
 
-class BatchOrder:
-    """Random access to the indices of every training batch: ``order[step]``.
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Read:
+    """From the indices of a global batch to the arrays of the rows of this host; travels to another process."""
 
-    Examples are shuffled anew each epoch and epochs follow each other without a gap, so a batch may span several; the
-    batch size does not depend on how many examples there are. (Grain's own shuffle works example by example in Python,
-    which is too slow for small examples.)
+    reader: Reader
+    rows: slice
 
-    Args:
-      examples: indices into the source.
-      batch_size: examples per batch.
-      seed: of the run; the order is that of its ``data`` stream.
-      steps: number of batches.
-    """
-
-    def __init__(self, examples: Int[np.ndarray, " n"], batch_size: int, seed: int, steps: int):
-        self._examples, self._batch_size, self._seed, self._steps = examples, batch_size, seed, steps
-        self._epoch = functools.lru_cache(maxsize=4)(self._permutation)
-
-    def _permutation(self, epoch: int) -> Int[np.ndarray, " n"]:
-        return generator(self._seed, "data", 2, epoch).permutation(self._examples)
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __getitem__(self, step: int) -> Int[np.ndarray, " batch"]:
-        count = len(self._examples)
-        begin, end = step * self._batch_size, (step + 1) * self._batch_size
-        epochs = range(begin // count, (end - 1) // count + 1)
-        joined = np.concatenate([self._epoch(epoch) for epoch in epochs])
-        return joined[begin - epochs[0] * count :][: self._batch_size]
+    def __call__(self, indices: Int[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
+        return self.reader.batch(indices, self.rows)
 
 
 def training_batches(
-    source: Source, examples: Int[np.ndarray, " n"], *, batch_size: int, seed: int, steps: int
+    reader: Reader,
+    examples: Int[np.ndarray, " n"],
+    *,
+    batch_size: int,
+    seed: int,
+    steps: int,
+    balance: str = "none",
+    labels: Int[np.ndarray, " examples"] | None = None,
+    host: int = 0,
+    hosts: int = 1,
 ) -> grain.MapDataset:
     """Returns the training batches of a run as a Grain data set with random access by step.
 
+    The batch of a step is that of one order of the examples, whose shapes it alone decides; each host reads its rows of
+    it, so that the hosts together have the same batch however many they are.
+
     Args:
-      source: where the examples come from.
+      reader: of the source that the examples are in; where a batch is cheaper so, its examples are of like length.
       examples: indices of the training part.
       batch_size: examples in a global batch.
       seed: of the run.
       steps: number of batches.
+      balance: ``"none"``; ``"sample"`` draws every class as often as any other; ``"loss"`` gives each example a
+        ``weight`` (float32) in the batch, of mean 1 over the training part.
+      labels: of every example of the source; only a balance needs them.
+      host: number of this process.
+      hosts: number of processes.
+
+    Raises:
+      InputError: for a balance that does not exist, or a batch that does not divide over the hosts.
     """
-    return grain.MapDataset.source(BatchOrder(examples, batch_size, seed, steps)).map(source.batch)
+    if balance not in BALANCES:
+        raise unknown_name("balance", balance, BALANCES, where="config.data.balance")
+    if batch_size % hosts:
+        raise InputError(
+            f"a batch of {batch_size} does not divide over {hosts} hosts",
+            where="config.global_batch_size",
+            do=f"use a multiple of {hosts}",
+        )
+    if balance != "none" and labels is None:
+        raise ValueError(f"balance {balance!r} needs labels")
+    epochs = BalancedEpochs(examples, labels, seed) if balance == "sample" else None
+    order: Order = BatchOrder(examples, batch_size, seed, steps, epochs)
+    if reader.by_length:
+        order = LengthOrder(order, reader.lengths, count=len(examples), batch_size=batch_size, seed=seed)
+    each = batch_size // hosts
+    batches = grain.MapDataset.source(order).map(_Read(reader, slice(host * each, (host + 1) * each)))
+    return batches.map(weighing(labels[examples])) if balance == "loss" else batches
 
 
 def evaluation_batches(
-    source: Source, examples: Int[np.ndarray, " n"], batch_size: int
-) -> Iterator[tuple[dict[str, np.ndarray], Bool[np.ndarray, " batch"]]]:
-    """Yields every example once, in order, in batches of one size: the last is padded, and masked where it is.
+    reader: Reader, examples: Int[np.ndarray, " n"], batch_size: int
+) -> Iterator[tuple[dict[str, np.ndarray], Int[np.ndarray, " real"], Bool[np.ndarray, " batch"]]]:
+    """Yields every example once, in batches of one size: the last is padded, and masked where it is.
+
+    They come in the order given, or shortest first where a batch is cheaper for being of examples of like length. What
+    is computed for the rows of the batches is put into the order given by ``restored[places] = computed[mask]``.
 
     Args:
-      source: where the examples come from.
+      reader: of the source that the examples are in.
       examples: indices to evaluate.
       batch_size: examples per batch.
 
     Yields:
-      A batch and a mask that is True at real examples.
+      A batch; the places in ``examples`` of its real rows, in their order; and a mask that is True at those rows.
     """
+    order = np.arange(len(examples))
+    if reader.by_length:
+        order = np.argsort(reader.lengths[examples], kind="stable")
     for begin in range(0, len(examples), batch_size):
-        indices = examples[begin : begin + batch_size]
-        mask = np.arange(batch_size) < len(indices)
-        yield source.batch(np.resize(indices, batch_size)), mask
+        places = order[begin : begin + batch_size]
+        mask = np.arange(batch_size) < len(places)
+        yield reader.batch(np.resize(examples[places], batch_size)), places, mask

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from tlj.data.stratified import by_class, stratified_order
 from tlj.errors import InputError
 from tlj.streams import generator
 
@@ -63,35 +63,6 @@ class SealedTest:
         return self._indices
 
 
-@functools.lru_cache(maxsize=64)
-def _stratified_order(labels: bytes, seed: int, part: int) -> tuple[int, ...]:
-    """Orders examples so that every prefix holds each class within one example of its share.
-
-    The quota method of Balinski & Young (1975): each place goes to the class that has the best claim to it among those
-    that it would not lift above their share rounded up.
-
-    Args:
-      labels: the bytes of an int32 array, so that the order of a source is made once per seed.
-      seed: of the ``data`` stream.
-      part: of the stream.
-    """
-    rng, values = generator(seed, "data", part), np.frombuffer(labels, np.int32)
-    names, counts = np.unique(values, return_counts=True)
-    members = [rng.permutation(np.flatnonzero(values == name)) for name in names]
-    taken, ties = np.zeros(len(names), int), rng.permutation(len(names)) * 1e-12
-    order = []
-    for place in range(len(values)):
-        within_share = taken * len(values) < (place + 1) * counts
-        chosen = int(np.argmax(np.where(within_share, counts / (taken + 1) + ties, -1.0)))
-        order.append(int(members[chosen][taken[chosen]]))
-        taken[chosen] += 1
-    return tuple(order)
-
-
-def _ordered(labels: Int[np.ndarray, " n"], seed: int, part: int) -> Indices:
-    return np.array(_stratified_order(np.ascontiguousarray(labels, np.int32).tobytes(), seed, part), int)
-
-
 def split_off_test(labels: Int[np.ndarray, " n"], fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Splits a source into a labelled pool and a test set, the same for every run of a comparison.
 
@@ -103,7 +74,7 @@ def split_off_test(labels: Int[np.ndarray, " n"], fraction: float, seed: int) ->
     Returns:
       Indices of the pool and of the test set, each sorted.
     """
-    order = _ordered(labels, seed, 0)
+    order = stratified_order(labels, seed, 0)
     count = round(fraction * len(labels))
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -111,12 +82,39 @@ def split_off_test(labels: Int[np.ndarray, " n"], fraction: float, seed: int) ->
 def _held_out(labels: Int[np.ndarray, " n"], fraction: float, rng: np.random.Generator) -> Bool[np.ndarray, " n"]:
     """Marks every 1 / fraction-th example of each class in the order given; classes take turns to be first."""
     marks = np.zeros(len(labels), bool)
-    classes = rng.permutation(np.unique(labels))
-    for turn, label in enumerate(classes):
-        members = np.flatnonzero(labels == label)
-        steps = fraction * np.arange(len(members) + 1) + (turn + 0.5) / len(classes)
-        marks[members] = np.diff(np.floor(steps)) > 0
+    names, members = by_class(labels)
+    for turn, chosen in enumerate(rng.permutation(len(names))):
+        places = members[chosen]
+        steps = fraction * np.arange(len(places) + 1) + (turn + 0.5) / len(names)
+        marks[places] = np.diff(np.floor(steps)) > 0
     return marks
+
+
+def _check_budget(
+    needed: Mapping[str, int], validated: int, count: int, pool: int, fraction: float, min_per_class: int
+) -> None:
+    """Raises the error for a budget that does not suffice.
+
+    Args:
+      needed: the smallest budget that gives a class enough training examples, by its name.
+      validated: the smallest budget that validates at all.
+      count: the budget.
+      pool: examples that may be labelled.
+      fraction: that is held out for validation.
+      min_per_class: training examples that each class must get.
+    """
+    least = max(validated, *needed.values())
+    if count >= least:
+        return
+    few = "a training example" if min_per_class == 1 else f"{min_per_class} training examples"
+    what = f"a budget of {count} labels cannot give {few} to each of {len(needed)} classes"
+    what += f" and hold {fraction:.0%} out for validation"
+    if lacking := [repr(name) for name, enough in needed.items() if count < enough]:
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        what += f": too few for {', '.join(lacking[:3])}{more}"
+    do = f"use at least {least}" if least <= pool else "use a source with more examples per class"
+    fewer = ", or lower config.data.min_per_class" if min_per_class > 1 else ""
+    raise InputError(what, where="config.label_budgets", do=do + fewer)
 
 
 def budget_split(
@@ -126,6 +124,8 @@ def budget_split(
     *,
     validation_fraction: float,
     seed: int,
+    min_per_class: int = 1,
+    classes: Sequence[str] = (),
 ) -> tuple[Indices, Indices]:
     """Draws a label budget from the pool and holds a validation part out of it.
 
@@ -138,6 +138,8 @@ def budget_split(
       budget: number of labelled examples, validation counted in, or ``"all"``.
       validation_fraction: share of the budget that is held out, 0 < fraction < 1.
       seed: of the run.
+      min_per_class: training examples that each class of the source must get; it moves none, it only refuses.
+      classes: names of the classes, for the message.
 
     Returns:
       Indices of the training and of the validation part, in budget order.
@@ -145,27 +147,38 @@ def budget_split(
     Raises:
       InputError: for a budget beyond the pool, or too small to train on every class and validate at all.
     """
-    where = "config.label_budgets"
     count = len(pool) if budget == "all" else int(budget)
     if count > len(pool):
         raise InputError(
             f"a budget of {count} labels, but the pool has {len(pool)}",
-            where=where,
+            where="config.label_budgets",
             do=f"use at most {len(pool)} or 'all'",
         )
-    ordered = pool[_ordered(labels[pool], seed, 1)]
+    ordered = pool[stratified_order(labels[pool], seed, 1)]
     held_out = _held_out(labels[ordered], validation_fraction, generator(seed, "data", 3))
-    classes = np.unique(labels)
-
-    def suffices(n: int) -> bool:
-        return held_out[:n].any() and len(np.unique(labels[ordered[:n]][~held_out[:n]])) == len(classes)
-
-    if not suffices(count):
-        least = next((n for n in range(count, len(pool) + 1) if suffices(n)), None)
-        raise InputError(
-            f"a budget of {count} labels cannot give a training example to each of {len(classes)} classes and hold "
-            f"{validation_fraction:.0%} out for validation",
-            where=where,
-            do=f"use at least {least}" if least else "use a source with more examples per class",
-        )
+    needed = _needed(labels[ordered], held_out, np.unique(labels), min_per_class)
+    named = {classes[label] if classes else str(label): least for label, least in needed.items()}
+    validated = int(np.argmax(held_out)) + 1 if held_out.any() else len(pool) + 1
+    _check_budget(named, validated, count, len(pool), validation_fraction, min_per_class)
     return ordered[:count][~held_out[:count]], ordered[:count][held_out[:count]]
+
+
+def _needed(
+    ordered: Int[np.ndarray, " n"], held_out: Bool[np.ndarray, " n"], present: Int[np.ndarray, " classes"], least: int
+) -> dict[int, int]:
+    """Returns the smallest budget that gives each class so many training examples; n + 1 where none does.
+
+    Args:
+      ordered: labels in budget order.
+      held_out: which of them are for validation.
+      present: the classes that the source has examples of.
+      least: training examples of each.
+    """
+    trained = np.flatnonzero(~held_out)
+    names, members = by_class(ordered[trained])
+    reached = {
+        int(name): int(trained[places[least - 1]]) + 1
+        for name, places in zip(names, members, strict=True)
+        if len(places) >= least
+    }
+    return {int(name): reached.get(int(name), len(ordered) + 1) for name in present}
