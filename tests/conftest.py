@@ -34,6 +34,14 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_data(tmp_path_factory):
+    """What is kept of data between processes lies in a folder of this test run, also for the processes it starts."""
+    from tlj.data.cache import VARIABLE
+
+    os.environ[VARIABLE] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Finds a real input beside the project: ``shared_data("pretrained/NAME")``; skips the test where it is absent."""

@@ -14,7 +14,7 @@ from tlj.errors import InputError
 from tlj.freezing.digests import FrozenChangedError, check_phase_end
 from tlj.freezing.phases import FROZEN
 from tlj.freezing.strategies.registry import NAMES, parse_strategy
-from tlj.training import loop
+from tlj.training import stepping
 from tlj.training.compiled import initial_state, run_keys, step_program, thawed_state
 from tlj.training.initial import run_variables
 from tlj.training.loop import Surroundings, train_run
@@ -173,10 +173,10 @@ def tamper(monkeypatch):
     """Makes a leaf of the state something else after a step of the training loop."""
 
     def arrange(tree, path, at, change):
-        real = loop.step_program
+        real = stepping.step_program
 
-        def tampering(setup, phase, programs):
-            program, compiled = real(setup, phase, programs)
+        def tampering(*arguments):
+            program, compiled = real(*arguments)
 
             def call(state, batch, rng):
                 before = jax.device_get(flat(getattr(state, tree))[path])
@@ -189,7 +189,7 @@ def tamper(monkeypatch):
 
             return dataclasses.replace(program, call=call), compiled
 
-        monkeypatch.setattr(loop, "step_program", tampering)
+        monkeypatch.setattr(stepping, "step_program", tampering)
 
     return arrange
 

@@ -57,7 +57,9 @@ def test_merged_adapters_predict_as_adapters_do(adapted_run):
 
     def logits(variables, adapters):
         evaluate = jax.jit(make_evaluate_step(setup.module, setup.preprocessing, adapters))
-        return predict(evaluate, variables, setup.source, examples, batch_size, batch_sharding(setup.mesh))
+        return predict(
+            lambda batch: evaluate, variables, setup.source, examples, batch_size, batch_sharding(setup.mesh)
+        )
 
     merged, beside = logits(read_run(directory).variables, None), logits(variables, setup.settings.adapters)
     np.testing.assert_allclose(merged, beside, atol=1e-5)

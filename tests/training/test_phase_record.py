@@ -67,6 +67,17 @@ def test_the_next_phase_begins_with_its_own_digests_and_waits_anew():
     assert (record.never_moved, record.flops) == (["a", "b"], [10.0])
 
 
+def test_steps_are_counted_in_the_phase_that_takes_them():
+    record = PhaseRecord({})
+    for flops in (4.0, 6.0):
+        record.count(flops)
+    assert record.flops == [10.0]
+    record.enter_next(2, {}, [])
+    assert record.flops == [10.0]
+    record.count(1.0)
+    assert record.flops == [10.0, 1.0]
+
+
 @given(
     st.none() | st.floats(allow_nan=False, allow_infinity=False),
     st.lists(st.floats(0, 1e30)),

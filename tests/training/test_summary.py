@@ -27,7 +27,7 @@ def clock_of(*windows):
 
 
 def test_phases_have_the_steps_between_their_starts_and_cost_what_they_cost(summary_of):
-    record = PhaseRecord({}, starts=[0, 9], flops=[10.0, 30.0])
+    record = PhaseRecord({}, starts=[0, 9], flops=[9 * 10.0, 15 * 30.0])
     setup, summary = summary_of(record, clock_of(0.1, 0.2), strategy="lp_ft", evaluate={"every": 1})
     total = sum(parameter_sizes(setup).values())
     assert summary["phases"] == [
@@ -41,7 +41,7 @@ def test_phases_have_the_steps_between_their_starts_and_cost_what_they_cost(summ
 
 
 def test_a_phase_that_never_began_is_not_counted(summary_of):
-    _, summary = summary_of(PhaseRecord({}, flops=[10.0]), clock_of(0.1), strategy="lp_ft", evaluate={"every": 1})
+    _, summary = summary_of(PhaseRecord({}, flops=[24 * 10.0]), clock_of(0.1), strategy="lp_ft", evaluate={"every": 1})
     assert [phase["steps"] for phase in summary["phases"]] == [24]
     assert summary["parameters"]["trained"] == HEAD
     assert summary["flops"]["training_total"] == 240.0

@@ -49,8 +49,8 @@ class Stepper:
 
     def __init__(self, setup: Setup, phase: Phase, programs: Programs):
         self.setup, self.phase, self._programs = setup, phase, programs
-        self.program, _ = step_program(setup, phase, programs)
-        self._batch = setup.source.batch(np.resize(setup.split.train, setup.config["global_batch_size"]))
+        self._batch = setup.first_batch
+        self.program, _ = step_program(setup, phase, programs, self._batch)
         self._rng = run_keys(setup.config["seed"])
 
     def window(self, steps: int, warm_up: int = WARM_UP) -> float:

@@ -48,13 +48,13 @@ def timing(comparison: Comparison) -> dict[str, Any]:
       comparison: the runs.
 
     Returns:
-      ``{arm: {field: seconds}}`` for every field of the runs' own ``timing``.
+      ``{arm: {field: seconds}}`` for every field of the runs' own ``timing`` that is in seconds.
     """
     totals: dict[str, dict[str, float]] = {}
     for run in comparison.runs:
         row = totals.setdefault(run.key.arm, {})
         for field, seconds in (run.summary.get("timing") or {}).items():
-            if isinstance(seconds, (int, float)):
+            if isinstance(seconds, (int, float)) and field.endswith("_s"):
                 row[field] = row.get(field, 0.0) + seconds
     return {"runs_by_arm": totals}
 

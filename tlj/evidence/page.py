@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from tlj.evidence import formatting, wording
+from tlj.evidence.input import input_words, waiting_share
 from tlj.evidence.runs import Comparison
 from tlj.evidence.verdict import MEANINGS
 
@@ -47,7 +48,7 @@ def render_page(comparison: Comparison, summary: Summary, figures: Mapping[str, 
         figures={name: {width: Markup(svg) for width, svg in pair.items()} for name, pair in figures.items()},
         alt=_alternatives(summary),
         facts=_facts(comparison, summary),
-        setting=_setting(comparison),
+        setting=_setting(comparison, summary),
         command=comparison.declared.get("command"),
         diffs=_diffs(comparison),
         glyphs=GLYPHS,
@@ -90,7 +91,7 @@ def _facts(comparison: Comparison, summary: Summary) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in facts]
 
 
-def _setting(comparison: Comparison) -> list[tuple[str, str]]:
+def _setting(comparison: Comparison, summary: Summary) -> list[tuple[str, str]]:
     declared, manifest = comparison.declared, comparison.manifest or {}
     devices, data = manifest.get("devices") or {}, manifest.get("data") or {}
     facts = [
@@ -100,6 +101,7 @@ def _setting(comparison: Comparison) -> list[tuple[str, str]]:
         ("Global batch size", declared.get("global_batch_size")),
         ("Device", " ".join(str(devices[key]) for key in ("count", "kind") if key in devices) or None),
         ("Data hash", data.get("hash")),
+        ("Input", input_words(summary["input"], waiting_share(summary["timing"]))),
         *sorted((manifest.get("versions") or {}).items()),
     ]
     return [(str(name), str(value)) for name, value in facts if value is not None]

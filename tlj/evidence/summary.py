@@ -16,6 +16,7 @@ from tlj.evidence.answer import answer, evidence_of
 from tlj.evidence.cost import cost, timing
 from tlj.evidence.effective_data import EffectiveData, ScratchCurve, effective_data
 from tlj.evidence.findings import findings, notes, parity
+from tlj.evidence.input import input_facts
 from tlj.evidence.runs import Comparison
 from tlj.evidence.statistics import CONFIDENCE, mean_interval
 from tlj.evidence.verdict import Verdicts, all_verdicts
@@ -66,6 +67,7 @@ def build_summary(comparison: Comparison) -> dict[str, Any]:
             for run in comparison.runs
             if not math.isfinite(run.scores.loss)
         ],
+        "input": input_facts(comparison),
         "cost": cost(comparison),
         "timing": timing(comparison),
     }

@@ -19,6 +19,7 @@ from tlj.errors import InputError
 from tlj.experiments.arms import Arm
 from tlj.experiments.grid import Grid, make_grid
 from tlj.experiments.runner import check_same_config, run_all, train_one
+from tlj.training.identity import run_hash, with_data_hashes
 from tlj.training.manifest import format_label_table, label_table, start_of
 from tlj.training.model_source import source_identity
 from tlj.training.programs import Programs, count_compilations
@@ -184,7 +185,7 @@ def _train_source(config: dict[str, Any], workdir: pathlib.Path, programs: Progr
     directory = workdir / "source"
     if not (directory / "summary.json").exists():
         what = f"source, {config['data']['source']}"
-        train_one(config, directory, workdir, what, configuration.digest(config), programs)
+        train_one(config, directory, workdir, what, run_hash(config), programs)
 
 
 def train(config: ConfigDict) -> pathlib.Path:
@@ -203,14 +204,14 @@ def train(config: ConfigDict) -> pathlib.Path:
     directory = pathlib.Path(config.workdir)
     if (directory / "comparison.json").exists():
         raise InputError("a comparison, not a run", where=str(directory), do="give another --workdir")
-    resolved = configuration.run_config(config)
+    resolved = with_data_hashes(configuration.run_config(config))
     if config.model.source:
         resolved["model"]["source_hash"] = source_identity(resolved["model"], pathlib.Path(os.curdir))
     check_same_config(directory, resolved)
     _print_label_tables({config.strategy: set_up(resolved, pathlib.Path(os.curdir))})
     what = f"{config.strategy}, {config.data.source}"
     base = pathlib.Path(os.curdir)
-    summary = train_one(resolved, directory, base, what, configuration.digest(resolved), Programs())
+    summary = train_one(resolved, directory, base, what, run_hash(resolved), Programs())
     metrics = ", ".join(
         f"{name} {value:.4f}" for name, value in sorted(summary["metrics"].items()) if value is not None
     )

@@ -10,11 +10,13 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tlj import config as configuration
+from tlj.data.parts import pool_and_test
+from tlj.data.settings import DataSettings
 from tlj.data.sources import open_source
-from tlj.data.splits import split_off_test
 from tlj.errors import InputError
 from tlj.experiments.arms import Arm, parse_arm
 from tlj.experiments.twins import twin_diff
+from tlj.training.identity import run_hash, with_data_hashes
 from tlj.training.model_source import source_identity
 
 
@@ -39,7 +41,7 @@ class PlannedRun:
     @property
     def config_hash(self) -> str:
         """Hash of the resolved config."""
-        return configuration.digest(self.config)
+        return run_hash(self.config)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,7 +68,11 @@ class Grid:
 
 
 # What makes two runs a pair, or their test the same, may not be declared away; the rest is the comparison's to lay out.
-_SHARED = ("data.source", "data.test_fraction", "data.split_seed", "model", "dtype")
+_SHARED = (
+    *("data.source", "data.columns", "data.classes", "data.on_error", "data.skip_limit", "data.text.tokenizer"),
+    *("data.train", "data.test", "data.test_fraction", "data.split_seed", "data.split_from", "data.min_per_class"),
+    *("model", "dtype"),
+)
 _LAID_OUT = ("strategy", "init", "seed", "label_budget", *configuration.ARRANGEMENT)
 
 
@@ -85,7 +91,7 @@ def _arm_config(config: ConfigDict, arm: Arm, source_hash: str) -> dict[str, Any
     # The source is named by a path; its hash keeps runs on one source apart from runs on the next at the same path.
     resolved = {**resolved, "model": {**resolved["model"], "source_hash": source_hash}}
     # Rules are for the arms whose strategy they are.
-    return resolved if arm.strategy.partition("+")[0] == "rules" else {**resolved, "rules": []}
+    return with_data_hashes(resolved if arm.strategy.partition("+")[0] == "rules" else {**resolved, "rules": []})
 
 
 def _source_config(config: ConfigDict) -> dict[str, Any] | None:
@@ -97,7 +103,7 @@ def _source_config(config: ConfigDict) -> dict[str, Any] | None:
     values = configuration.run_config(merged, strategy="scratch", init="scratch")
     # Rules and settings of groups are for the arms.
     groups = configuration.to_dict(config.pretrain).get("groups", {})
-    return {**values, "model": {**values["model"], "source": ""}, "rules": [], "groups": groups}
+    return with_data_hashes({**values, "model": {**values["model"], "source": ""}, "rules": [], "groups": groups})
 
 
 def label_counts(config: ConfigDict) -> tuple[int, ...]:
@@ -106,7 +112,7 @@ def label_counts(config: ConfigDict) -> tuple[int, ...]:
     Raises:
       InputError: where two budgets are the same number.
     """
-    pool, _ = split_off_test(open_source(config.data.source).labels, config.data.test_fraction, config.data.split_seed)
+    pool, _ = pool_and_test(open_source(DataSettings.of(config.data)), config.data)
     counts = sorted(len(pool) if budget == "all" else budget for budget in config.label_budgets)
     if len(set(counts)) != len(counts):
         raise InputError(
@@ -129,7 +135,7 @@ def make_grid(config: ConfigDict) -> Grid:
     if config.rules and not any(arm.strategy.partition("+")[0] == "rules" for arm in arms):
         raise InputError("no arm reads the rules", where="config.rules", do="add the arm 'rules', or leave them out")
     source = _source_config(config)
-    source_hash = configuration.digest(source) if source else _hash_of_files(config)
+    source_hash = run_hash(source) if source else _hash_of_files(config)
     configs = {arm.name: _arm_config(config, arm, source_hash) for arm in (*arms, twin)}
     declared = configuration.to_dict(config.declared)
     diffs = {}

@@ -13,6 +13,7 @@ from typing import Any
 from tlj.errors import InputError
 from tlj.experiments.grid import PlannedRun
 from tlj.progress import Progress
+from tlj.training.identity import decisive
 from tlj.training.loop import StoppedError, Surroundings, train_run
 from tlj.training.programs import Programs
 from tlj.training.setup import set_up
@@ -29,7 +30,7 @@ def check_same_config(directory: pathlib.Path, config: Mapping[str, Any]) -> Non
     path = directory / "config.json"
     if not path.exists():
         return
-    difference = configuration.diff(json.loads(path.read_text()), config)
+    difference = configuration.diff(decisive(json.loads(path.read_text())), decisive(config))
     if difference:
         changes = ", ".join(f"{key} was {old!r} and is {new!r}" for key, (old, new) in difference.items())
         raise InputError(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from tlj.freezing.optimizer import hyperparameters
@@ -50,14 +49,15 @@ def abstract_state(setup: Setup, phase: Phase) -> TrainState:
     return _abstract_state(setup.spec, phase, setup.settings, setup.mesh)
 
 
-def abstract_batch(setup: Setup, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns the shape and sharding of a batch of this run's source."""
+def batch_shapes(setup: Setup, batch: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shape and sharding of every array of a batch, on the host or on the devices."""
     sharding = batch_sharding(setup.mesh)
-    example = setup.source.batch(np.zeros(1, int))
-    return {
-        name: jax.ShapeDtypeStruct((batch_size, *array.shape[1:]), array.dtype, sharding=sharding)
-        for name, array in example.items()
-    }
+    return {name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding) for name, array in batch.items()}
+
+
+def shape_key(batch: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns what of a batch decides which program takes it: the names and shapes of its arrays."""
+    return tuple(sorted((name, array.shape) for name, array in batch.items()))
 
 
 def _leaf_shardings(setup: Setup, phase: Phase) -> TrainState:
@@ -106,31 +106,36 @@ def _jitted_step(setup: Setup, phase: Phase) -> jax.stages.Wrapped:
     )
 
 
-def _step_shapes(setup: Setup, phase: Phase) -> tuple[Any, ...]:
-    batch = abstract_batch(setup, setup.config["global_batch_size"])
-    return abstract_state(setup, phase), batch, run_keys(0)
+def _step_shapes(setup: Setup, phase: Phase, batch: Mapping[str, Any]) -> tuple[Any, ...]:
+    return abstract_state(setup, phase), batch_shapes(setup, batch), run_keys(0)
 
 
 def lower_step(setup: Setup, phase: Phase) -> jax.stages.Lowered:
-    """Returns the step of a phase as it goes into the compiler."""
-    return _jitted_step(setup, phase).lower(*_step_shapes(setup, phase))
+    """Returns the step of a phase as it goes into the compiler, for a batch of the shapes of the first."""
+    return _jitted_step(setup, phase).lower(*_step_shapes(setup, phase, setup.first_batch))
 
 
-def step_program(setup: Setup, phase: Phase, programs: Programs) -> tuple[Program, bool]:
-    """Returns the compiled step of a phase, and whether this call compiled it.
+def step_program(
+    setup: Setup, phase: Phase, programs: Programs, batch: Mapping[str, Any] | None = None
+) -> tuple[Program, bool]:
+    """Returns the compiled step of a phase for batches like one, and whether this call compiled it.
 
     It does not depend on the label budget, the seed, the init, the learning rate or the number of steps.
+
+    Args:
+      setup: of the run.
+      phase: of the run.
+      programs: compiled programs to share.
+      batch: on the host or on the devices; None stands for the first of the run.
     """
-    shapes = _step_shapes(setup, phase)
-    batch = tuple((name, leaf.shape) for name, leaf in shapes[1].items())
-    program_key = ("step", *_phase_key(setup, phase), setup.augmentation, batch)
-    return programs.get(program_key, lambda: _jitted_step(setup, phase), *shapes)
+    batch = setup.first_batch if batch is None else batch
+    program_key = ("step", *_phase_key(setup, phase), setup.augmentation, shape_key(batch))
+    return programs.get(program_key, lambda: _jitted_step(setup, phase), *_step_shapes(setup, phase, batch))
 
 
-def evaluate_program(setup: Setup, programs: Programs) -> Program:
-    """Returns the compiled evaluation of a model, the same for every phase and for every arm without adapters."""
+def evaluate_program(setup: Setup, programs: Programs, batch: Mapping[str, Any]) -> Program:
+    """Returns the compiled evaluation of batches like one, the same for every phase and every arm without adapters."""
     state = abstract_state(setup, setup.phases[0])
-    batch = abstract_batch(setup, setup.config["evaluate"]["batch_size"])
 
     def make() -> jax.stages.Wrapped:
         evaluate = make_evaluate_step(setup.module, setup.preprocessing, setup.settings.adapters)
@@ -141,6 +146,6 @@ def evaluate_program(setup: Setup, programs: Programs) -> Program:
             out_shardings=replicated(setup.mesh),
         )
 
-    program_key = ("evaluate", *_shape_key(setup), setup.settings.adapters, setup.config["evaluate"]["batch_size"])
-    program, _ = programs.get(program_key, make, state.params, state.batch_stats, batch)
+    program_key = ("evaluate", *_shape_key(setup), setup.settings.adapters, shape_key(batch))
+    program, _ = programs.get(program_key, make, state.params, state.batch_stats, batch_shapes(setup, batch))
     return program

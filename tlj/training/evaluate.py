@@ -11,14 +11,17 @@ from jax.sharding import NamedSharding
 from jaxtyping import Float, Int
 
 from tlj.data.pipeline import evaluation_batches
-from tlj.data.sources import Source
+from tlj.data.sources import Reader
 from tlj.training.parallel import put_batch
+
+# Batches on the devices at a time: one is computed while the next two are read and put there.
+IN_FLIGHT = 3
 
 
 def predict(
-    evaluate: Callable[..., jax.Array],
+    program_of: Callable[[Mapping[str, Any]], Callable[..., jax.Array]],
     variables: Mapping[str, Any],
-    source: Source,
+    reader: Reader,
     examples: Int[np.ndarray, " n"],
     batch_size: int,
     sharding: NamedSharding,
@@ -26,18 +29,25 @@ def predict(
     """Returns the logits of every example, in order.
 
     Args:
-      evaluate: the compiled ``evaluate_step``.
+      program_of: from a batch to the compiled ``evaluate_step`` for its shapes.
       variables: ``params`` and ``batch_stats``.
-      source: where the examples come from.
+      reader: of the source that the examples are in.
       examples: indices; at least one.
       batch_size: examples per call; the last call is padded and what it says of the padding is dropped.
       sharding: of a batch.
     """
-    pending = [
-        (evaluate(variables["params"], variables["batch_stats"], put_batch(batch, sharding)), mask)
-        for batch, mask in evaluation_batches(source, examples, batch_size)
-    ]
-    return np.concatenate([np.asarray(logits)[mask] for logits, mask in pending])
+    begun = []
+    for batch, places, mask in evaluation_batches(reader, examples, batch_size):
+        evaluate = program_of(batch)
+        logits = evaluate(variables["params"], variables["batch_stats"], put_batch(batch, sharding))
+        begun.append((logits, places, mask))
+        # A host that reads faster than the device computes would fill the device with batches that wait.
+        if len(begun) >= IN_FLIGHT:
+            jax.block_until_ready(begun[-IN_FLIGHT][0])
+    logits = np.concatenate([np.asarray(logits)[mask] for logits, _, mask in begun])
+    restored = np.empty_like(logits)
+    restored[np.concatenate([places for _, places, _ in begun])] = logits
+    return restored
 
 
 def loss_and_accuracy(logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"]) -> tuple[float, float]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -20,10 +23,13 @@ from tlj.training.state import TrainState
 def _logits(
     setup: Setup, programs: Programs, state: TrainState, examples: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n classes"]:
-    evaluate = evaluate_program(setup, programs).call
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     batch_size = setup.config["evaluate"]["batch_size"]
-    return predict(evaluate, variables, setup.source, examples, batch_size, batch_sharding(setup.mesh))
+
+    def program_of(batch: Mapping[str, Any]) -> Callable[..., jax.Array]:
+        return evaluate_program(setup, programs, batch).call
+
+    return predict(program_of, variables, setup.reader, examples, batch_size, batch_sharding(setup.mesh))
 
 
 def validate(setup: Setup, programs: Programs, state: TrainState) -> dict[str, float]:
@@ -51,4 +57,5 @@ def predict_test(setup: Setup, programs: Programs, state: TrainState, sealed: Se
         source.labels[examples],
         np.concatenate([_logits(setup, programs, state, part) for part in parts.values()]),
         [name for name, part in parts.items() for _ in part],
+        [source.groups[i] for i in examples] if source.groups else None,
     )

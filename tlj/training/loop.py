@@ -13,30 +13,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import numpy as np
-
-from tlj.data.pipeline import training_batches
 from tlj.data.splits import SealedTest
 from tlj.freezing.digests import check_phase_end
 from tlj.pretrained.formats.tokenizer_files import carry_tokenizer_files
 from tlj.pretrained.runs import TOKENIZER
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.clock import Clock
-from tlj.training.compiled import abstract_state, initial_state, run_keys, step_program, thawed_state
+from tlj.training.compiled import abstract_state, initial_state, run_keys, thawed_state
 from tlj.training.delta import delta_of
 from tlj.training.held_out import final_metrics, predict_test, validate
 from tlj.training.initial import start_variables
-from tlj.training.manifest import manifest
-from tlj.training.parallel import batch_sharding, put_batch
+from tlj.training.manifest import check_same_split, manifest
 from tlj.training.phase_record import PhaseRecord
 from tlj.training.programs import Programs
 from tlj.training.run_files import MetricsLog, read_metrics, write_json
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
+from tlj.training.stepping import INPUT_WAIT, StepPrograms, Window, batches_from
 from tlj.training.summary import run_summary, state_digests
 
-LOG, PREDICTIONS = "metrics.jsonl", "predictions.parquet"
+LOG, PREDICTIONS, MANIFEST = "metrics.jsonl", "predictions.parquet", "manifest.json"
 
 
 class StoppedError(Exception):
@@ -92,6 +88,7 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
     if done.exists():
         return json.loads(done.read_text())
     begin = time.perf_counter()
+    check_same_split(setup, directory / MANIFEST)
     # A process that was killed after its test has left the predictions, and the test stays closed.
     sealed = SealedTest(setup.split.test, int(predictions.exists()))
     latest, delta = setup.config["checkpoint"]["latest"], delta_of(setup)
@@ -121,10 +118,10 @@ def _start(run: _Run, config_hash: str) -> tuple[TrainState, PhaseRecord]:
     setup = run.setup
     write_json(run.directory / "config.json", setup.config)
     variables, report = start_variables(setup)
-    if setup.pretrained and setup.pretrained.files:
+    if files := setup.fit.tokenizer_files:
         # Before the manifest, which is what makes the directory a run that can be read.
-        carry_tokenizer_files(setup.pretrained.files, setup.preprocessing.tokenizer, run.directory / TOKENIZER)
-    write_json(run.directory / "manifest.json", manifest(setup, report, config_hash))
+        carry_tokenizer_files(files, setup.preprocessing.tokenizer, run.directory / TOKENIZER)
+    write_json(run.directory / MANIFEST, manifest(setup, report, config_hash))
     state = initial_state(setup, setup.phases[0], variables, run.shared.programs)
     return state, PhaseRecord(state_digests(state))
 
@@ -155,56 +152,42 @@ def _train_phase(run: _Run, state: TrainState, record: PhaseRecord, log: Metrics
     """Steps from where the state is to the end of its phase."""
     setup, clock, config, index = run.setup, run.clock, run.setup.config, record.index
     steps, following = config["steps"], [phase.start for phase in setup.phases[index + 1 : index + 2]]
-    end = min([steps, *(start for start in following if isinstance(start, int))])
-    step, pending = int(state.step), []
+    end, step = min([steps, *(start for start in following if isinstance(start, int))]), int(state.step)
     if step == steps or record.is_over(next(iter(following), None), step):
         # Restored where the phase ends: there is nothing to compile for it.
         return state
-    program, compiled = step_program(setup, setup.phases[index], run.shared.programs)
-    run.compile_s[index] = program.compile_s if compiled else 0.0
-    record.flops = [*record.flops[:index], program.flops]
-    sharding, rng = batch_sharding(setup.mesh), run_keys(config["seed"])
-    batches = training_batches(
-        setup.source, setup.split.train, batch_size=config["global_batch_size"], seed=config["seed"], steps=steps
-    )
+    rng, programs = run_keys(config["seed"]), StepPrograms(setup, setup.phases[index], run.shared.programs, clock)
     clock.begin_phase(index)
-    while step < steps and not record.is_over(next(iter(following), None), step):
-        with clock.charge("input_wait"):
-            batch = put_batch(batches[step], sharding)
-        state, metrics = program.call(state, batch, rng)
-        pending.append(metrics)
-        step += 1
-        evaluates = _is_due(step, config["evaluate"]["every"], steps)
-        saves = _is_due(step, config["checkpoint"]["every"], steps)
-        if evaluates or saves or _is_due(step, config["log"]["every"], end):
-            # A window ends before anything interrupts the steps, and a restart begins where a window did.
-            jax.block_until_ready(state)
-            step_s = clock.end(len(pending))
-            with clock.pause("logging"):
-                log.write({"step": step, "phase": index, **_window(pending), "timing": {"step_s": step_s}})
-            pending = []
-        if evaluates:
-            with clock.pause("evaluate"):
-                validated = validate(setup, run.shared.programs, state)
-                log.write({"step": step, "phase": index, **validated})
-            record.observe(validated["validation_loss"], config["plateau"]["min_delta"])
-        if saves:
-            with clock.pause("checkpoint"):
-                run.checkpoints.save(state, record)
-        run.shared.on_step(1)
-        if run.shared.stop.is_set() and step < steps:
-            raise StoppedError
+    window = Window(clock, index)
+    with batches_from(setup, step) as batches:
+        while step < steps and not record.is_over(next(iter(following), None), step):
+            with clock.charge(INPUT_WAIT):
+                batch = next(batches)
+            program = programs.of(batch, state)
+            state, metrics = program.call(state, batch, rng)
+            window.add(metrics)
+            record.count(program.flops)
+            step += 1
+            evaluates = _is_due(step, config["evaluate"]["every"], steps)
+            saves = _is_due(step, config["checkpoint"]["every"], steps)
+            if evaluates or saves or _is_due(step, config["log"]["every"], end):
+                # A window ends before anything interrupts the steps, and a restart begins where a window did.
+                window.end(step, state, log)
+            if evaluates:
+                with clock.pause("evaluate"):
+                    validated = validate(setup, run.shared.programs, state)
+                    log.write({"step": step, "phase": index, **validated})
+                record.observe(validated["validation_loss"], config["plateau"]["min_delta"])
+            if saves:
+                with clock.pause("checkpoint"):
+                    run.checkpoints.save(state, record)
+            run.shared.on_step(1)
+            if run.shared.stop.is_set() and step < steps:
+                raise StoppedError
+    run.compile_s[index] = programs.compile_s
     return state
 
 
 def _is_due(step: int, every: int, steps: int) -> bool:
     """Whether something that happens every so many steps, and at the end, happens after this one."""
     return step == steps or bool(every and step % every == 0)
-
-
-def _window(pending: list[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of each metric over the steps of a window, and the learning rates of its last."""
-    rows = jax.device_get(pending)
-    names = [name for name in rows[0] if name != "learning_rate"]
-    means = {name: float(np.mean([row[name] for row in rows], dtype=np.float64)) for name in names}
-    return {**means, "learning_rate": {name: float(rate) for name, rate in rows[-1]["learning_rate"].items()}}

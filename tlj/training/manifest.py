@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections
 import importlib.metadata
+import json
 import os
+import pathlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,6 +17,7 @@ import numpy as np
 from flax import traverse_util
 
 import tlj
+from tlj.errors import InputError
 from tlj.freezing.modes import norm_mode
 from tlj.freezing.optimizer import decays, hyperparameters, learning_rates
 from tlj.freezing.phases import FROZEN, Phase
@@ -126,6 +129,43 @@ def _cpu_threads() -> int:
     return int(os.environ.get("NPROC") or cores or 1)
 
 
+def check_same_split(setup: Setup, path: pathlib.Path) -> None:
+    """Checks that a run that goes on has the examples that it began with.
+
+    Args:
+      setup: of the run.
+      path: of its manifest; where there is none, the run has not begun.
+
+    Raises:
+      InputError: where what the config names, data or a split that is used again, has changed since.
+    """
+    if not path.exists():
+        return
+    begun = json.loads(path.read_text())["data"]["split"]["hash"]
+    if begun != setup.split.manifest(setup.source.ids)["hash"]:
+        raise InputError(
+            "this run began with other examples than the config names now",
+            where=str(path.parent),
+            do="put the data or the split back, or use another --workdir",
+        )
+
+
+def data_facts(setup: Setup) -> dict[str, Any]:
+    """Returns what a manifest says of the data: what it is, what was left out of it, how it is read, and the split."""
+    source = setup.source
+    return {
+        "source": source.name,
+        "hash": source.digest,
+        "kind": source.kind,
+        "classes": list(source.classes),
+        "parts": {name: len(indices) for name, indices in source.parts.items()},
+        "facts": dict(getattr(source, "facts", {})),
+        "skipped": [asdict(skipped) for skipped in source.skipped],
+        "sequence_lengths": [int(length) for length in getattr(setup.reader, "fixed", ())],
+        "split": setup.split.manifest(source.ids),
+    }
+
+
 def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, Any]:
     """Returns the manifest of a run.
 
@@ -145,12 +185,7 @@ def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, An
             # XLA splits sums by the size of its thread pool on a CPU, so the last bits of a run depend on it.
             "cpu_threads": _cpu_threads(),
         },
-        "data": {
-            "source": setup.source.name,
-            "hash": setup.source.digest,
-            "classes": list(setup.source.classes),
-            "split": setup.split.manifest(setup.source.ids),
-        },
+        "data": data_facts(setup),
         "model": {
             **describe_model(setup.spec, setup.preprocessing),
             "adapters": adapters and asdict(adapters),

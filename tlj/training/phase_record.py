@@ -20,7 +20,7 @@ class PhaseRecord:
       lowest_loss: the lowest validation loss since the phase started, in nats, or None before the first.
       waited: validations since then that were not lower.
       never_moved: parameters that never moved in an earlier phase that trained them.
-      flops: of one step of each phase so far, on all devices.
+      flops: of all steps so far of each phase so far, on all devices; batches of several lengths differ in theirs.
     """
 
     start_digests: dict[str, str]
@@ -42,6 +42,11 @@ class PhaseRecord:
             self.lowest_loss, self.waited = loss, 0
         else:
             self.waited += 1
+
+    def count(self, flops: float) -> None:
+        """Takes in one step of this phase, by its FLOPs on all devices."""
+        done = [*self.flops, *[0.0] * (len(self.starts) - len(self.flops))]
+        self.flops = [*done[:-1], done[-1] + flops]
 
     def is_over(self, following: int | Plateau | None, step: int) -> bool:
         """Whether the phase is over at a step, by what the following phase waits for; None is no following phase."""

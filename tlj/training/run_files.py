@@ -87,14 +87,15 @@ def write_predictions(
     labels: Int[np.ndarray, " n"],
     logits: Float[np.ndarray, "n classes"],
     splits: Sequence[str],
+    groups: Sequence[str] | None = None,
 ) -> None:
-    """Writes ``predictions.parquet``: id, label, logits, group (unknown here) and split."""
+    """Writes ``predictions.parquet``: id, label, logits, group (null where the data has none) and split."""
     table = pa.table(
         {
             "id": pa.array(ids, pa.string()),
             "label": pa.array(labels, pa.int32()),
             "logits": pa.array(list(logits.astype(np.float32)), pa.list_(pa.float32())),
-            "group": pa.nulls(len(ids), pa.string()),
+            "group": pa.nulls(len(ids), pa.string()) if groups is None else pa.array(groups, pa.string()),
             "split": pa.array(splits, pa.string()),
         }
     )

@@ -9,12 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import grain
+import numpy as np
 from flax import traverse_util
 from jax.sharding import Mesh
 
 from tlj.data.images import Augmentation, Preprocessing
-from tlj.data.sources import Source, open_source
-from tlj.data.splits import Split, budget_split, split_off_test
+from tlj.data.parts import pool_and_test
+from tlj.data.pipeline import training_batches
+from tlj.data.reuse import reused_split
+from tlj.data.settings import DataSettings
+from tlj.data.sources import Reader, Source, open_reader, open_source
+from tlj.data.splits import Split, budget_split
 from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError
 from tlj.freezing.phases import Group, Layout, Phase, Plateau
@@ -23,13 +29,12 @@ from tlj.freezing.schedules import warmup_in_steps
 from tlj.freezing.settings import Timing, apply_settings
 from tlj.freezing.strategies import Strategy, control_name, parse_strategy, resolve_init
 from tlj.models.lora import ROOT, Adapters, adapter_shapes
-from tlj.models.registry import FAMILIES, Spec, build, family_of, make_spec
+from tlj.models.registry import Spec, build, family_of
 from tlj.models.shapes import model_shapes
 from tlj.pretrained.load_plan import plan_load
 from tlj.pretrained.load_report import LoadReport
-from tlj.pretrained.overrides import Overrides, check_preprocessing
 from tlj.pretrained.source import PretrainedSource
-from tlj.training.model_source import open_model_source
+from tlj.training.fit import Fit, fit_model
 from tlj.training.parallel import make_mesh
 from tlj.training.step_settings import StepSettings
 
@@ -42,11 +47,9 @@ class Setup:
       config: the resolved config, nested.
       source: the data.
       split: the run's examples.
-      pretrained: the model source, or None.
+      fit: how model and data fit: spec, preprocessing, model source, and how examples are read.
       init: ``"pretrained"``, ``"scratch"`` or ``"mean_var"``.
-      spec: of the model.
       dtype: what the backbone computes in.
-      preprocessing: of the model; both arms of a pair share it.
       augmentation: of the training images.
       settings: what else is compiled into a step.
       copied: number of blocks that come from the source, the others being initialised anew; None where all do.
@@ -57,16 +60,58 @@ class Setup:
     config: Mapping[str, Any]
     source: Source
     split: Split
-    pretrained: PretrainedSource | None
+    fit: Fit
     init: str
-    spec: Spec
     dtype: str
-    preprocessing: Preprocessing | TextPreprocessing
     augmentation: Augmentation
     settings: StepSettings
     copied: int | None
     phases: tuple[Phase, ...]
     mesh: Mesh
+
+    @property
+    def spec(self) -> Spec:
+        """The sizes of the model."""
+        return self.fit.spec
+
+    @property
+    def pretrained(self) -> PretrainedSource | None:
+        """The model source, or None."""
+        return self.fit.pretrained
+
+    @functools.cached_property
+    def reader(self) -> Reader:
+        """The examples as the model takes them for evaluation, read or tokenised when first asked for."""
+        reader = open_reader(self.source, self.fit.preprocessing, self.fit.reading)
+        return getattr(reader, "evaluation", reader)
+
+    @functools.cached_property
+    def training_reader(self) -> Reader:
+        """The examples as a training step takes them."""
+        return open_reader(self.source, self.fit.preprocessing, self.fit.training_reading)
+
+    @property
+    def preprocessing(self) -> Preprocessing | TextPreprocessing:
+        """What the model expects of its inputs, whichever of them come; both arms of a pair share it."""
+        return self.fit.preprocessing
+
+    @functools.cached_property
+    def batches(self) -> grain.MapDataset:
+        """The training batches by step."""
+        return training_batches(
+            self.training_reader,
+            self.split.train,
+            batch_size=self.config["global_batch_size"],
+            seed=self.config["seed"],
+            steps=self.config["steps"],
+            balance=self.config["data"]["balance"],
+            labels=self.source.labels,
+        )
+
+    @functools.cached_property
+    def first_batch(self) -> dict[str, np.ndarray]:
+        """The first training batch: its shapes stand for all where one will do."""
+        return self.batches[0]
 
     @functools.cached_property
     def module(self) -> nn.Module:
@@ -102,39 +147,22 @@ def model_layout(spec: Spec, adapters: Adapters | None = None) -> Layout:
     return Layout(depths, spec.depth, tuple(sorted(statistics)))
 
 
-def _check_kind(family: str, source: Source) -> None:
-    """Raises the error for a family that takes another kind of input than the data holds."""
-    kind = source.preprocessing.kind
-    if family in FAMILIES and FAMILIES[family].preprocessing.kind != kind:
-        fitting = [name for name, other in FAMILIES.items() if other.preprocessing.kind == kind]
-        raise InputError(
-            f"{family} takes {FAMILIES[family].preprocessing.kind}, {source.name} holds {kind}",
-            where="config.model.family",
-            do=f"use {' or '.join(fitting)}, or other data",
-        )
-
-
-def _model(
-    config: Mapping[str, Any], source: Source, base: pathlib.Path
-) -> tuple[Spec, Preprocessing | TextPreprocessing, PretrainedSource | None]:
-    """The model's sizes and preprocessing: those of its source where it has one, else the config's and the data's."""
-    wanted, data = config["model"], source.preprocessing
-    _check_kind(wanted["family"], source)
-    if wanted["family"] in FAMILIES:
-        check_preprocessing(wanted["preprocessing"], wanted["family"])
-    classes = {"num_classes": len(source.classes)}
-    if not wanted["source"]:
-        spec = make_spec(wanted["family"], wanted["settings"], **classes, **data.sizes())
-        if misfit := data.misfit(spec):
-            raise InputError(misfit, where="config.model.settings", do="change the settings, or use other data")
-        told = Overrides({**wanted["settings"], **wanted["preprocessing"]})
-        told.of_spec(wanted["family"])
-        return spec, told.on_preprocessing(data, spec), None
-    pretrained = open_model_source(wanted, base)
-    spec = dataclasses.replace(pretrained.spec, **classes)
-    if misfit := data.misfit(spec):
-        raise InputError(misfit, where="config.model.source", do=f"use a source that {source.name} fits")
-    return spec, pretrained.preprocessing.on(data), pretrained
+def _split(config: Mapping[str, Any], source: Source) -> Split:
+    """The examples of a run: those that another run has written down, or a budget drawn from the pool."""
+    data, budget, seed = config["data"], config["label_budget"], config["seed"]
+    if data["split_from"]:
+        return reused_split(source, data["split_from"], budget, seed)
+    pool, test = pool_and_test(source, data)
+    train, validation = budget_split(
+        source.labels,
+        pool,
+        budget,
+        validation_fraction=data["validation_fraction"],
+        seed=seed,
+        min_per_class=data["min_per_class"],
+        classes=source.classes,
+    )
+    return Split(train, validation, test)
 
 
 def _phases(config: Mapping[str, Any], strategy: Strategy, layout: Layout, epoch_examples: int) -> tuple[Phase, ...]:
@@ -198,15 +226,8 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
       InputError: for anything in the config that cannot be done; nothing has been written or compiled by then.
     """
     data = config["data"]
-    source = open_source(data["source"])
-    pool, test = split_off_test(source.labels, data["test_fraction"], data["split_seed"])
-    train, validation = budget_split(
-        source.labels,
-        pool,
-        config["label_budget"],
-        validation_fraction=data["validation_fraction"],
-        seed=config["seed"],
-    )
+    source = open_source(DataSettings.of(data))
+    split, augmentation = _split(config, source), Augmentation(**data["augment"])
     strategy = parse_strategy(config["strategy"])
     init = resolve_init(strategy, config["init"])
     if config["rules"] and strategy.name != "rules":
@@ -216,28 +237,26 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
         "global_batch_size": config["global_batch_size"],
         "evaluate.batch_size": config["evaluate"]["batch_size"],
     }
-    spec, preprocessing, pretrained = _model(config, source, base)
-    if needs_source and init != "scratch" and pretrained is None:
+    fit = fit_model(config, source, augmentation, base)
+    if needs_source and init != "scratch" and fit.pretrained is None:
         raise InputError(
             f"init {init!r} needs a model source", where="config.model.source", do="name one, or use init 'scratch'"
         )
     lora = config["lora"]
     adapters = Adapters(strategy.rank, lora["alpha"], tuple(lora["targets"])) if strategy.name == "lora" else None
-    layout = model_layout(spec, adapters)
-    phases = _phases(config, strategy, layout, len(train))
-    if pretrained is not None:
+    layout = model_layout(fit.spec, adapters)
+    phases = _phases(config, strategy, layout, len(split.train))
+    if fit.pretrained is not None:
         # A source that does not fit is refused before anything is written.
-        plan_load(init, spec, pretrained, copied=strategy.copied)
+        plan_load(init, fit.spec, fit.pretrained, copied=strategy.copied)
     return Setup(
         config=config,
         source=source,
-        split=Split(train, validation, test),
-        pretrained=pretrained,
+        split=split,
+        fit=fit,
         init=init,
-        spec=spec,
         dtype=config["dtype"],
-        preprocessing=preprocessing,
-        augmentation=Augmentation(**data["augment"]),
+        augmentation=augmentation,
         settings=_step_settings(config, strategy, layout, phases, adapters),
         copied=strategy.copied,
         phases=phases,

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from tlj.freezing.digests import leaf_digests
 from tlj.training.clock import Clock
 from tlj.training.phase_record import PhaseRecord
 from tlj.training.setup import Setup, variable_shapes
 from tlj.training.state import TrainState
+
+# A longer run repeats itself: what its batches waste does not change any more.
+MOST_BATCHES = 1000
 
 
 def state_digests(state: TrainState) -> dict[str, str]:
@@ -24,6 +28,24 @@ def parameter_sizes(setup: Setup) -> dict[str, int]:
     shapes = variable_shapes(setup.spec, setup.settings.adapters)["params"]
     leaves = jax.tree_util.tree_leaves_with_path(shapes)
     return {"/".join(entry.key for entry in path): leaf.size for path, leaf in leaves}
+
+
+def padding_share(setup: Setup) -> float | None:
+    """Returns the share of the tokens of training batches that were padding, over the first of them; None for images.
+
+    It follows from the order of the batches alone, so that a run that was interrupted tells the same.
+
+    Args:
+      setup: of the run.
+    """
+    real = all_tokens = 0
+    for step in range(min(setup.config["steps"], MOST_BATCHES)):
+        batch = setup.batches[step]
+        if "input_ids" not in batch:
+            return None
+        tokens = batch["segment_ids" if "segment_ids" in batch else "attention_mask"]
+        real, all_tokens = real + int(np.count_nonzero(tokens)), all_tokens + tokens.size
+    return 1 - real / all_tokens
 
 
 def run_summary(
@@ -45,9 +67,9 @@ def run_summary(
     sizes, steps = parameter_sizes(setup), setup.config["steps"]
     phases = [
         {"start": start, "steps": end - start, "trained": sum(sizes[path] for path in phase.trained),
-         "flops_per_step": flops}
+         "flops_per_step": flops / (end - start) if end > start else 0.0}
         for phase, flops, start, end in zip(
-            setup.phases, record.flops, record.starts, [*record.starts[1:], steps], strict=False
+            setup.phases, [*record.flops, 0.0], record.starts, [*record.starts[1:], steps], strict=False
         )
     ]  # fmt: skip
     step_s = [clock.step_s(index) for index in range(len(phases))]
@@ -64,6 +86,7 @@ def run_summary(
         **{f"{part}_examples": len(getattr(setup.split, part)) for part in ("train", "validation", "test")},
         "test_opened": test_opened,
         "metrics": dict(metrics),
+        "input": {"padding_share": padding_share(setup)},
         "phases": phases,
         "phases_planned": len(setup.phases),
         "parameters": {"total": sum(sizes.values()), "trained": sum(sizes[path] for path in trained)},
@@ -75,6 +98,7 @@ def run_summary(
             "step_s_by_phase": step_s,
             "train_s": clock.train_s,
             **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
+            "input_wait_share": clock.charged["input_wait"] / clock.train_s if clock.train_s else None,
         },
         "cost": {
             "devices": setup.mesh.size,

@@ -121,6 +121,8 @@ def _config(file: pathlib.Path) -> dict[str, Any]:
 
 
 def _open(files: Mapping[str, pathlib.Path], config: Mapping[str, Any], name: str) -> PreTrainedTokenizerBase:
+    # It advises to install PyTorch, which a tokenizer does not need.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     import transformers
 
     # A directory of its own: beside the files there may be others that transformers would read.

@@ -1,0 +1,49 @@
+"""What makes a run another run."""
+
+import pytest
+
+from tlj import config as configuration
+from tlj.errors import InputError
+from tlj.training.identity import decisive, run_hash, with_data_hashes
+
+
+def resolved(**data):
+    return configuration.run_config(configuration.merge(configuration.default(), {"data": data}))
+
+
+def hash_of_table(folder, text):
+    folder.mkdir()
+    (folder / "t.tsv").write_text(text)
+    return with_data_hashes(resolved(source=f"tsv:{folder}/t.tsv"))["data"]["hash"]
+
+
+def test_the_content_of_the_data_decides_wherever_it_lies(tmp_path):
+    first = hash_of_table(tmp_path / "a", "text\tlabel\na b\t0\nc\t1\n")
+    assert hash_of_table(tmp_path / "b", "text\tlabel\na b\t0\nc\t1\n") == first
+    assert hash_of_table(tmp_path / "c", "text\tlabel\na b\t1\nc\t0\n") != first
+
+
+@pytest.mark.parametrize("name", ["memory", "threads", "workers"])
+def test_how_fast_examples_are_read_makes_no_other_run(name):
+    assert run_hash(resolved(**{name: 3})) == run_hash(resolved())
+    assert name not in decisive(resolved())["data"]
+    assert name in resolved()["data"]
+
+
+@pytest.mark.parametrize("data", [{"test_fraction": 0.3}, {"balance": "loss"}, {"text": {"buckets": 3}}])
+def test_what_decides_the_batches_does(data):
+    assert run_hash(resolved(**data)) != run_hash(resolved())
+
+
+def test_another_tokenizer_in_the_same_folder_makes_another_run(tmp_path):
+    hashes = []
+    for words in ("[PAD]\na\n", "[PAD]\nb\n"):
+        (tmp_path / "vocab.txt").write_text(words)
+        config = with_data_hashes(resolved(text={"tokenizer": str(tmp_path)}))
+        hashes.append(config["data"]["tokenizer_hash"])
+    assert hashes[0] != hashes[1]
+
+
+def test_data_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="unknown data source 'digit'"):
+        with_data_hashes(resolved(source="digit"))

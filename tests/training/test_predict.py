@@ -1,0 +1,74 @@
+"""What a trained model says of labelled data."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tlj import config as configuration
+from tlj.data.fixed import ImagesInMemory
+from tlj.data.images import Preprocessing
+from tlj.errors import InputError
+from tlj.training.predict import labels_of_model, predict
+
+
+def on(source, **changes):
+    return configuration.merge(configuration.default(), {"data": {"source": source}, **changes}).to_dict()
+
+
+@pytest.fixture(scope="module")
+def run(comparison):
+    workdir, _ = comparison
+    return workdir / "runs/full/40/0"
+
+
+def by_id(file):
+    table = pq.read_table(file).to_pydict()
+    return {name: rest for name, *rest in zip(table["id"], table["label"], table["logits"], strict=True)}
+
+
+def test_predictions_on_the_data_of_a_run_are_those_that_the_run_wrote(run, tmp_path):
+    predicted = predict(run, on("digits:5-9"), tmp_path / "p.parquet")
+    ours, theirs = by_id(tmp_path / "p.parquet"), by_id(run / "predictions.parquet")
+    assert predicted.examples == len(ours) > len(theirs)
+    for name, (label, logits) in theirs.items():
+        assert ours[name][0] == label
+        np.testing.assert_allclose(ours[name][1], logits, rtol=1e-4, atol=1e-5)
+    right = [np.argmax(logits) == label for label, logits in ours.values()]
+    assert predicted.accuracy == np.mean(right)
+
+
+def test_a_part_may_be_chosen_and_is_named_in_the_file(run, tmp_path):
+    predicted = predict(run, on("digits:5-9"), tmp_path / "p.parquet", part="all[:10%]")
+    table = pq.read_table(tmp_path / "p.parquet").to_pydict()
+    assert predicted.examples == len(table["id"]) == round(0.1 * 896)
+    assert set(table["split"]) == {"all[:10%]"}
+
+
+def test_data_with_fewer_classes_is_labelled_as_the_model_numbers_them(run, tmp_path):
+    predicted = predict(run, on("digits:7-9"), tmp_path / "p.parquet")
+    assert {label for label, _ in by_id(tmp_path / "p.parquet").values()} == {2, 3, 4}
+    assert predicted.accuracy > 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("digits:0-9", "digits:0-9 has 5 of 10 classes that the model has not: 0, 1, 2, 3, 4"),
+        ("synthetic:16x5", "classes that the model has not"),
+        ("synthetic_text:8x4", "vit takes images, synthetic_text:8x4 holds text"),
+    ],
+)
+def test_data_that_the_model_was_not_made_for_is_refused_in_one_line(run, tmp_path, source, message):
+    with pytest.raises(InputError) as refused:
+        predict(run, on(source), tmp_path / "p.parquet")
+    assert message in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_follow_names_and_not_places():
+    pixels = np.zeros((3, 8, 8, 3), np.uint8)
+    preprocessing = Preprocessing(8, (0.5,) * 3, (0.5,) * 3)
+    source = ImagesInMemory("s", ("b", "a"), pixels, np.array([0, 1, 0], np.int32), ("0", "1", "2"), preprocessing)
+    assert labels_of_model(source, ("a", "b", "c"), "run").tolist() == [1, 0, 1]
+    with pytest.raises(InputError, match="does not tell its classes"):
+        labels_of_model(source, (), "run")
