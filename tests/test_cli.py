@@ -3,6 +3,7 @@ import pathlib
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_an_unknown_verb_names_the_nearest(capsys):
 
 @pytest.mark.parametrize("words", [[], ["--config=configs/digits.py", "compare"]])
 def test_a_missing_verb_lists_them(words, capsys):
-    assert "compare, train, report, plan, bench, inspect, export" in refused(capsys, *words)
+    assert "compare, train, report, plan, bench, audit, predict, inspect, export" in refused(capsys, *words)
 
 
 @pytest.mark.parametrize(
@@ -252,3 +253,15 @@ def test_a_warning_is_one_line_like_an_error(tmp_path, capsys):
     err = capsys.readouterr().err
     assert err.startswith(f"tlj: {source}: nothing tells its preprocessing")
     assert err.count("\n") == 1
+
+
+def test_a_warning_says_tlj_once_and_stays_one_line_whatever_a_file_is_called(stand_ins, monkeypatch, capsys, tmp_path):
+    where = str(ROOT / "tlj" / "a.py")
+    message = "tlj: a\nb\r.jpg is left out"
+    monkeypatch.setattr(
+        sys.modules["tlj.training.inspection"],
+        "inspect_run",
+        lambda folder: warnings.warn_explicit(message, UserWarning, where, 1),
+    )
+    assert cli.main(["inspect", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "tlj: a\\nb\\r.jpg is left out\n"

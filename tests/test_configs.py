@@ -39,3 +39,13 @@ def test_the_comparison_of_all_strategies_has_each_as_an_arm():
     for arm in config.arms:
         parse_arm(arm)
     assert set(config.declared) < set(config.arms)
+
+
+@pytest.mark.parametrize("family", ["vit", "resnet", "bert"])
+def test_a_transfer_of_each_family_lacks_nothing_but_checkpoint_and_data(family):
+    config = configuration.load(f"{CONFIGS / 'transfer.py'}:{family}")
+    assert (config.model.family, config.model.source) == (family, "")
+    assert set(config.declared) <= set(config.arms)
+    assert config.data.augment.flip == (family != "bert")
+    for arm in config.arms:
+        parse_arm(arm)

@@ -36,3 +36,10 @@ def test_unknown_name_lists_all_valid_names_in_order(where):
     error = unknown_name("strategy", "ful", {"scratch", "full"}, where=where)
     assert (error.nearest, error.do, error.where) == ("full", "use one of full, scratch", where)
     assert "unknown strategy 'ful'" in str(error)
+
+
+@pytest.mark.parametrize("letter", ["\n", "\r", "\x1b", "\u2028", "\x85", "\udcff"])
+def test_a_name_keeps_a_character_that_is_not_printable_spelt_out(letter):
+    line = str(InputError("the file is empty", where=f"é/a{letter}b.jpg"))
+    assert len(line.splitlines()) == 1
+    assert line == f"é/a{ascii(letter)[1:-1]}b.jpg: the file is empty"

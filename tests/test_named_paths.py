@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from tlj.errors import InputError
-from tlj.named_paths import check_file, check_workdir, existing_folder
+from tlj.named_paths import check_file, check_workdir, existing_folder, named_path
 
 
 def test_a_workdir_may_be_one_that_is_still_to_be_made(tmp_path):
@@ -51,3 +51,18 @@ def test_a_folder_that_is_not_there_names_the_nearest(tmp_path):
     assert (error.value.nearest, error.value.what) == (str(tmp_path / "digits"), "no such folder")
     with pytest.raises(InputError, match="no such folder; see `tlj report --help`"):
         existing_folder(pathlib.Path("/nowhere/at/all"), "report")
+
+
+def test_a_path_may_begin_at_home_or_name_a_user_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert named_path("~/a", "--to") == tmp_path / "a"
+    assert named_path("~nobody-of-that-name/a", "--to") == pathlib.Path("~nobody-of-that-name/a")
+
+
+def test_a_path_that_is_too_long_is_one_short_line():
+    with pytest.raises(InputError, match=r"--to: 'x{57}\.\.\.': File name too long; give another path"):
+        named_path("x" * 5000, "--to")
+    with pytest.raises(InputError, match="File name too long"):
+        check_workdir("x" * 5000, "train")
+    with pytest.raises(InputError, match="File name too long"):
+        existing_folder(pathlib.Path("x" * 5000), "predict")

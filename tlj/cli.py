@@ -12,24 +12,49 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 from tlj import verbs
-from tlj.config_keys import FREE, KEYS, spell
-from tlj.errors import InputError, nearest_name, unknown_name
+from tlj.config_keys import FREE, KEYS
+from tlj.config_kinds import spell
+from tlj.errors import InputError, nearest_name, one_line, unknown_name
 
 _FLAGS = {
     "--config": dict(metavar="FILE[:ARG]", help="configuration file, always needed; ARG goes to its get_config"),
     "--workdir": dict(metavar="DIR", help="folder of the run files, short for --config.workdir=DIR"),
     "--json": dict(action="store_true", help="print JSON"),
 }
+_STEP = dict(default="latest", help="of a run: latest (default), best (lowest validation loss) or a number")
 _EXPORT_FLAGS = {
     "--to": dict(metavar="DIR", type=pathlib.Path, help="folder of the files, new or empty, always needed"),
     "--format": dict(
         default="huggingface",
         help="huggingface (default), torch (a ResNet under torchvision's names) or stablehlo (runs without tlj)",
     ),
-    "--step": dict(default="latest", help="of a run: latest (default), best (lowest validation loss) or a number"),
+    "--step": _STEP,
+}
+_DATA = dict(metavar="SOURCE", help="data, such as folder:PATH, short for --config.data.source=SOURCE")
+_AUDIT_FLAGS = {
+    "--config": dict(metavar="FILE[:ARG]", help="configuration file; without one, the defaults"),
+    "--data": _DATA,
+    "--to": dict(metavar="DIR", type=pathlib.Path, default=pathlib.Path("audit"), help="folder of the page (audit)"),
+    "--strict": dict(action="store_true", help="exit with 1 where the test leaks into the training part"),
+    "--json": dict(action="store_true", help="print JSON"),
+}
+_PREDICT_FLAGS = {
+    "--config": _AUDIT_FLAGS["--config"],
+    "--data": _DATA,
+    "--split": dict(metavar="NAME", default="", help="of the data, such as test or train[:80%%]; by default all of it"),
+    "--to": dict(
+        metavar="FILE",
+        type=pathlib.Path,
+        default=pathlib.Path("predictions.parquet"),
+        help="file to write, a new one (predictions.parquet)",
+    ),
+    "--step": _STEP,
+    "--json": dict(action="store_true", help="print JSON"),
 }
 _BENCH_FLAGS = {
     "--strategies": dict(metavar="A,B,...", help="what is measured beside full; by default the config's own strategy"),
+    "--input-only": dict(action="store_true", help="measure input alone: reading, decoding, tokenising, batching"),
+    "--data": {**_DATA, "action": "append", "help": "data to read, with --input-only; may be given several times"},
     "--windows": dict(metavar="N", type=int, default=5, help="windows of steps per program (5)"),
     "--json": dict(metavar="FILE", type=pathlib.Path, help="also write the measurements to FILE"),
 }
@@ -45,7 +70,7 @@ class Verb:
 
     summary: str
     example: str
-    run: Callable[[argparse.Namespace], None]
+    run: Callable[[argparse.Namespace], int | None]
     flags: Mapping[str, Mapping] = dataclasses.field(default_factory=dict)
     folder: str = ""
 
@@ -57,14 +82,15 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the words after ``tlj``; by default those of this process.
 
     Returns:
-      The exit code: 0 done, 2 bad input, 1 stopped by Ctrl-C. Any other exception passes through: exit code 1 too.
+      The exit code: 0 done, 2 bad input, 1 stopped by Ctrl-C or, of a strict audit, a leak. Any other exception passes
+      through: exit code 1 too.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         arguments = parse(argv)
         with warnings.catch_warnings():
             _show_warnings_as_lines()
-            VERBS[arguments.verb].run(arguments)
+            code = VERBS[arguments.verb].run(arguments)
     except InputError as error:
         print(f"tlj: {error}", file=sys.stderr)
         return 2
@@ -75,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe, such as head, has seen enough; Python must not complain at its exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    return code or 0
 
 
 def _show_warnings_as_lines() -> None:
@@ -85,7 +111,7 @@ def _show_warnings_as_lines() -> None:
 
     def show_as_line(message, category, filename, lineno, file=None, line=None):
         if filename.startswith(ours):
-            print(f"tlj: {message}", file=sys.stderr)
+            print(f"tlj: {one_line(str(message).removeprefix('tlj: '))}", file=sys.stderr)
         else:
             show(message, category, filename, lineno, file, line)
 
@@ -108,7 +134,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if rest:
         raise _unknown_word(rest[0], arguments.verb)
     # Asked for here and not by argparse, which would not name a misspelt flag but call the right one missing.
-    if getattr(arguments, "config", "") is None:
+    if getattr(arguments, "config", "") is None and not _may_do_without(arguments):
         raise InputError("no configuration", where=arguments.verb, do="give --config=FILE, such as configs/digits.py")
     if overrides and "--config" not in VERBS[arguments.verb].flags:
         name = overrides[0].partition("=")[0]
@@ -116,6 +142,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     arguments.overrides = overrides
     arguments.command = shlex.join(["tlj", *argv])
     return arguments
+
+
+def _may_do_without(arguments: argparse.Namespace) -> bool:
+    """Whether a verb that takes a configuration file was asked for what the defaults are enough for."""
+    return arguments.verb in ("audit", "predict") or getattr(arguments, "input_only", False)
 
 
 def _take_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -221,6 +252,19 @@ VERBS: dict[str, Verb] = {
         "tlj bench --config=configs/digits.py --strategies=linear_probe,last_blocks:1,full",
         verbs.bench,
         {**_take("--config"), **_BENCH_FLAGS},
+    ),
+    "audit": Verb(
+        "say what is wrong with labelled data before any training: leaks, duplicates, conflicts, what cannot be read",
+        "tlj audit --data=folder:photographs --config.data.test=val",
+        verbs.audit,
+        _AUDIT_FLAGS,
+    ),
+    "predict": Verb(
+        "write what a trained model says of labelled data",
+        "tlj predict runs/digits/runs/full/538/0 --data=digits:5-9",
+        verbs.predict,
+        _PREDICT_FLAGS,
+        folder="RUN",
     ),
     "inspect": Verb(
         "show what a run's checkpoint holds, and what moved",

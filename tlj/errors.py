@@ -20,12 +20,19 @@ class InputError(Exception):
 
     def __init__(self, what: str, *, where: str = "", nearest: str | None = None, do: str = ""):
         self.what, self.where, self.nearest, self.do = what, where, nearest, do
+        where = one_line(where)
         parts = [f"{where}: {what}" if where else what]
         if nearest:
             parts.append(f"did you mean {nearest!r}?")
         if do:
             parts.append(do)
-        super().__init__("; ".join(parts).replace("\n", " "))
+        # What a library says may have several lines; in a name a new line is a part of it.
+        super().__init__(one_line("; ".join(parts).replace("\n", " ")))
+
+
+def one_line(text: str) -> str:
+    """Returns a text with every character that is not printable spelt out: file names may hold any but ``/``."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def nearest_name(name: str, valid: Iterable[str]) -> str | None:

@@ -6,12 +6,13 @@ Everything heavy is imported inside the verb that needs it, so that help and mis
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
 
 from tlj.errors import InputError
-from tlj.named_paths import check_file, check_workdir, existing_folder
+from tlj.named_paths import check_file, check_folder, check_workdir, existing_folder, named_path
 
 
 def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
@@ -22,9 +23,9 @@ def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
 
     # Orbax and others report their own inner workings as warnings, in the middle of the progress lines.
     logging.set_verbosity(logging.ERROR)
-    workdir = getattr(arguments, "workdir", None)
-    overrides = [*arguments.overrides, *([f"workdir={workdir}"] if workdir is not None else [])]
-    config = configuration.load(arguments.config, overrides)
+    short = {"workdir": getattr(arguments, "workdir", None), "data.source": getattr(arguments, "data", None)}
+    flags = [f"{key}={value}" for key, value in short.items() if isinstance(value, str)]
+    config = configuration.load(arguments.config, [*arguments.overrides, *flags])
     if needs_workdir:
         # A shell leaves the ~ of --workdir=~/runs as it is.
         config.workdir = os.path.expanduser(config.workdir)
@@ -85,10 +86,18 @@ def bench(arguments: argparse.Namespace) -> None:
     config = _load_config(arguments, needs_workdir=False)
     if arguments.json is not None:
         check_file(arguments.json, "--json")
-    from tlj.benchmark.bench import bench, format_bench
+    if arguments.data and not arguments.input_only:
+        raise InputError("only input is measured on several data", where="--data", do="add --input-only")
+    if arguments.input_only:
+        from tlj.benchmark.input import bench_input, format_input
 
-    measured = bench(config, arguments.strategies, arguments.windows)
-    print(format_bench(measured), flush=True)
+        measured = bench_input(config, arguments.data or [])
+        print(format_input(measured), flush=True)
+    else:
+        from tlj.benchmark.bench import bench, format_bench
+
+        measured = bench(config, arguments.strategies, arguments.windows)
+        print(format_bench(measured), flush=True)
     if arguments.json is not None:
         from tlj.training.run_files import write_json
 
@@ -105,18 +114,71 @@ def inspect(arguments: argparse.Namespace) -> None:
     print(json.dumps(contents, indent=2) if arguments.json else format_inspection(contents), flush=True)
 
 
+def _checked_step(text: str) -> int | str:
+    """Returns the checkpoint that ``--step`` names."""
+    step = int(text) if text.isdecimal() else text
+    if step not in ("latest", "best") and not isinstance(step, int):
+        raise InputError(f"no step {step!r}", where="--step", do="give latest, best or a number")
+    return step
+
+
+def _check_data(arguments: argparse.Namespace) -> None:
+    """Checks that somebody says which data is meant: the default is an example, and not the user's."""
+    named = any(override.startswith("data.source=") for override in arguments.overrides)
+    if not (arguments.data or arguments.config or named):
+        raise InputError("no data", where=arguments.verb, do="give --data=SOURCE, such as folder:PATH or csv:FILE")
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Writes what a model says of labelled data."""
+    run, step = existing_folder(arguments.folder, arguments.verb), _checked_step(arguments.step)
+    _check_data(arguments)
+    config = _load_config(arguments, needs_workdir=False)
+    file = named_path(str(arguments.to), "--to")
+    check_file(file, "--to")
+    if file.exists():
+        raise InputError(f"{file} is there already", where="--to", do="give another file")
+    from tlj.training.predict import predict
+
+    predicted = predict(run, config.to_dict(), file, part=arguments.split, step=step)
+    if arguments.json:
+        print(json.dumps(dataclasses.asdict(predicted)))
+    else:
+        print(predicted)
+        print(f"predictions: {file}", flush=True)
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """Says what is wrong with labelled data."""
+    _check_data(arguments)
+    config = _load_config(arguments, needs_workdir=False)
+    _settle_for_the_cpu()
+    directory = named_path(str(arguments.to), "--to")
+    check_folder(directory, "--to")
+    from tlj.audit.audit import leaks
+    from tlj.audit.config import audit_config
+    from tlj.audit.files import write_audit
+    from tlj.audit.screen import format_audit
+
+    report, source = audit_config(config.to_dict())
+    page = write_audit(report, directory, source)
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+    else:
+        print(f"{format_audit(report)}\naudit: {page}", flush=True)
+    return 1 if arguments.strict and leaks(report) else 0
+
+
 def export(arguments: argparse.Namespace) -> None:
     """Writes a model for others to use."""
     if arguments.to is None:
         raise InputError("no folder to write to", where="export", do="give --to=DIR, a folder that is new or empty")
-    step = int(arguments.step) if arguments.step.isdecimal() else arguments.step
-    if step not in ("latest", "best") and not isinstance(step, int):
-        raise InputError(f"no step {step!r}", where="--step", do="give latest, best or a number")
+    step = _checked_step(arguments.step)
     _settle_for_the_cpu()
     from tlj.pretrained.export.export import check_export, export
     from tlj.pretrained.load import load
 
-    directory = arguments.to.expanduser()
+    directory = named_path(str(arguments.to), "--to")
     check_export(directory, arguments.format)
     for file in export(load(arguments.folder, step=step), directory, arguments.format):
         print(file)
