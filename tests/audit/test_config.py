@@ -37,6 +37,16 @@ def test_images_are_held_against_the_size_of_the_model(photographs):
     assert held["model_size"] == checkpoint.spec.image_size
 
 
+def test_a_class_that_training_lacks_is_a_finding_and_no_reason_to_stop(photographs, tmp_path):
+    (tmp_path / "photographs/c").mkdir()
+    PIL.Image.new("RGB", (20, 20)).save(tmp_path / "photographs/c/only.png")
+    splits = {"train": "all[:30%]", "test": "all[30%:]"}
+    for train, test in (splits.values(), reversed(splits.values())):
+        report = audited(data={"source": f"{photographs}/", "train": train, "test": test})
+        absent = {row["split"]: row["absent"] for row in report["splits"]}
+        assert sorted(absent.values()) == [[], ["c"]]
+
+
 def test_text_is_counted_in_words_until_there_is_a_tokenizer(tmp_path):
     lines = [f"{'good fine film ' * (i % 7 + 1)}{i}\t{i % 2}" for i in range(30)]
     (tmp_path / "t.tsv").write_text("text\tlabel\n" + "\n".join(lines) + "\n")

@@ -37,6 +37,7 @@ def plan_of(tiny_config):
         config = tiny_config("w", strategy=strategy, rules=rules, evaluate={"every": 4}, **changes)
         config.pretrain = ConfigDict()
         config.data.source, config.label_budget = source, 40
+        config.data.augment.shift = int(family != "bert")
         config.model.family, config.model.source, config.model.settings = family, "", settings
         return plan(config)
 

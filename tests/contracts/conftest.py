@@ -63,9 +63,8 @@ def from_scratch(set_up_run):
 
     def make(family, *changes):
         model = {"family": family, "settings": MODELS[family]}
-        return set_up_run(
-            TEMPTING, {"model": model, "data": {"source": TASKS[family]}, "strategy": "scratch"}, *changes
-        )
+        data = {"source": TASKS[family]} | ({"augment": {"shift": 0}} if family == "bert" else {})
+        return set_up_run(TEMPTING, {"model": model, "data": data, "strategy": "scratch"}, *changes)
 
     return make
 

@@ -90,7 +90,7 @@ def test_what_ends_below_costs_the_more_the_deeper_it_reaches(flops):
 def test_a_norm_over_all_gradients_brings_the_backward_pass_back(real, flops, family):
     setup = real(family, "linear_probe")
     (phase,) = setup.phases
-    state, batch = abstract_state(setup, phase), batch_shapes(setup, setup.first_batch)
+    state, batch = abstract_state(setup, phase), batch_shapes(setup, setup.usual_batch)
 
     def train_step(state, batch, rng):
         """A probe's step that looks at every gradient, as a metric might, and moves the head alone."""

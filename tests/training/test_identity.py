@@ -1,5 +1,6 @@
 """What makes a run another run."""
 
+import PIL.Image
 import pytest
 
 from tlj import config as configuration
@@ -42,6 +43,19 @@ def test_another_tokenizer_in_the_same_folder_makes_another_run(tmp_path):
         config = with_data_hashes(resolved(text={"tokenizer": str(tmp_path)}))
         hashes.append(config["data"]["tokenizer_hash"])
     assert hashes[0] != hashes[1]
+
+
+def test_an_image_that_cannot_be_decoded_is_named_before_any_work(tmp_path):
+    for name in ("a/0.png", "a/1.png", "b/0.png", "b/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        PIL.Image.new("RGB", (4, 4)).save(tmp_path / name)
+    assert with_data_hashes(resolved(source=f"folder:{tmp_path}"))["data"]["hash"]
+    broken = tmp_path / "b/1.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    # By another name, because a source is opened once.
+    with pytest.raises(InputError, match="b/1.png: the image cannot be read"):
+        with_data_hashes(resolved(source=f"folder:{tmp_path}/"))
+    assert with_data_hashes(resolved(source=f"folder:{tmp_path}/", on_error="skip"))["data"]["hash"]
 
 
 def test_data_that_is_not_there_is_refused():

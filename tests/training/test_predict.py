@@ -1,6 +1,7 @@
 """What a trained model says of labelled data."""
 
 import numpy as np
+import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 
@@ -48,6 +49,30 @@ def test_data_with_fewer_classes_is_labelled_as_the_model_numbers_them(run, tmp_
     predicted = predict(run, on("digits:7-9"), tmp_path / "p.parquet")
     assert {label for label, _ in by_id(tmp_path / "p.parquet").values()} == {2, 3, 4}
     assert predicted.accuracy > 1 / 3
+
+
+def test_a_table_may_lack_classes_of_the_model_and_have_but_one(run, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    for index, image in enumerate(pixels):
+        PIL.Image.fromarray(image).save(tmp_path / f"{index}.png")
+    (tmp_path / "t.csv").write_text("image,label\n" + "".join(f"{index}.png,7\n" for index in range(3)))
+    predicted = predict(run, on(f"csv:{tmp_path}/t.csv"), tmp_path / "p.parquet")
+    assert predicted.examples == 3
+    assert [label for label, _ in by_id(tmp_path / "p.parquet").values()] == [2, 2, 2]
+    (tmp_path / "u.csv").write_text("image,label\n0.png,7\n1.png,4\n")
+    with pytest.raises(InputError, match="u.csv, row 3, 1.png: the label 4 is not one of the 5 classes 5, 6, 7, 8, 9"):
+        predict(run, on(f"csv:{tmp_path}/u.csv"), tmp_path / "q.parquet")
+
+
+def test_a_folder_may_lack_classes_of_the_model_too(run, tmp_path):
+    (tmp_path / "data/9").mkdir(parents=True)
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "data/9/0.png")
+    assert predict(run, on(f"folder:{tmp_path}/data"), tmp_path / "p.parquet").examples == 1
+    assert [label for label, _ in by_id(tmp_path / "p.parquet").values()] == [4]
+    (tmp_path / "data/3").mkdir()
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "data/3/0.png")
+    with pytest.raises(InputError, match="unknown class '3'"):
+        predict(run, on(f"folder:{tmp_path}/data/"), tmp_path / "q.parquet")
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def splits_of(source: Source, data: Mapping[str, Any]) -> dict[str, Int[np.ndarr
     """
     from tlj.data.parts import pool_and_test
 
-    splits = dict(zip((TRAIN, TEST), pool_and_test(source, data), strict=True))
+    splits = dict(zip((TRAIN, TEST), pool_and_test(source, data, every_class=False), strict=True))
     used = np.concatenate(list(splits.values()))
     for name, part in source.parts.items():
         rest = np.setdiff1d(part, used)

@@ -49,7 +49,7 @@ class Stepper:
 
     def __init__(self, setup: Setup, phase: Phase, programs: Programs):
         self.setup, self.phase, self._programs = setup, phase, programs
-        self._batch = setup.first_batch
+        self._batch = setup.usual_batch
         self.program, _ = step_program(setup, phase, programs, self._batch)
         self._rng = run_keys(setup.config["seed"])
 

@@ -26,7 +26,7 @@ _BOUND = re.compile(r"(-?)(\d+(?:\.\d+)?)%|(-?)(\d+)")
 _TEST_NAMES = ("test", "validation", "val", "dev")
 
 
-def pool_and_test(source: Source, data: Mapping[str, Any]) -> tuple[Indices, Indices]:
+def pool_and_test(source: Source, data: Mapping[str, Any], *, every_class: bool = True) -> tuple[Indices, Indices]:
     """Returns what may be labelled and what is tested, the same for every run of a comparison.
 
     ``data.train`` and ``data.test`` are written ``NAME`` or ``NAME[a:b]``, joined with ``+``: ``train[:80%]+extra``.
@@ -36,6 +36,7 @@ def pool_and_test(source: Source, data: Mapping[str, Any]) -> tuple[Indices, Ind
     Args:
       source: the data.
       data: ``config.data``: ``train``, ``test``, ``test_fraction``, ``split_seed`` and ``split_from``.
+      every_class: whether a class without an example in the pool is an error: it cannot be trained.
 
     Returns:
       Indices of the pool and of the test set, each sorted.
@@ -58,7 +59,8 @@ def pool_and_test(source: Source, data: Mapping[str, Any]) -> tuple[Indices, Ind
         if not len(test):
             what = f"a share of {data['test_fraction']:g} of {len(pool)} examples is none"
             raise InputError(what, where="config.data.test_fraction", do="use a larger share, or name data.test")
-    _check_classes(source, pool)
+    if every_class:
+        _check_classes(source, pool)
     return pool, test
 
 

@@ -12,6 +12,7 @@ from tlj.data.cache import cache_folder, keep
 from tlj.data.decode import decode
 from tlj.data.examples import Examples, Items
 from tlj.data.settings import DataSettings, Problems, Skipped
+from tlj.data.sources import Source
 from tlj.data.threads import thread_count
 from tlj.errors import InputError
 
@@ -23,8 +24,7 @@ _SHARE = 64
 def readable(source: Examples, settings: DataSettings) -> Examples:
     """Returns the source without the images that cannot be decoded, where such are to be left out.
 
-    With ``on_error="raise"`` the source is returned as it is, and an image that cannot be decoded is an error when it
-    is read: then opening a source reads no image.
+    With ``on_error="raise"`` the source is returned as it is: opening it reads no image (``check_readable`` does).
 
     Args:
       source: of any kind; text is returned as it is.
@@ -35,6 +35,28 @@ def readable(source: Examples, settings: DataSettings) -> Examples:
     """
     if source.kind != "images" or settings.on_error == "raise":
         return source
+    found = _found(source, settings)
+    if len(found) == len(source.labels):
+        raise InputError("not one image can be read", where=source.name, do="mend the data")
+    return source.without({index: Skipped(source.items.where(index), reason) for index, reason in found.items()})
+
+
+def check_readable(source: Source, settings: DataSettings) -> None:
+    """Decodes every image of a source once, at the smallest scale, so that none stops a run halfway; remembered.
+
+    Args:
+      source: of any kind; there is nothing to do for text, or for what has been opened with ``on_error="skip"``.
+      settings: of the source.
+
+    Raises:
+      InputError: for the first image that cannot be decoded.
+    """
+    if isinstance(source, Examples) and source.kind == "images" and settings.on_error == "raise":
+        _found(source, settings)
+
+
+def _found(source: Examples, settings: DataSettings) -> dict[int, str]:
+    """The images that cannot be decoded, by index, with the reason; InputError as ``Problems`` has it."""
     problems = Problems(settings)
     problems.skipped.extend(source.skipped)
     file = cache_folder("readable") / f"{_key(source)}.json"
@@ -45,9 +67,7 @@ def readable(source: Examples, settings: DataSettings) -> Examples:
         found[index] = reason
     if known is None:
         keep(file, lambda path: path.write_text(json.dumps({"unreadable": found})))
-    if len(found) == len(source.labels):
-        raise InputError("not one image can be read", where=source.name, do="mend the data")
-    return source.without({index: Skipped(source.items.where(index), reason) for index, reason in found.items()})
+    return found
 
 
 def _key(source: Examples) -> str:

@@ -24,6 +24,8 @@ class DataSettings:
       group: column with the group of an example; empty for none.
       id: column that names every example; empty makes ids of files and rows.
       classes: names of the classes in order, or a single name of a file with one a line; empty as found.
+      known_classes: names of a model's classes, which stand where ``classes`` is empty, and of which the data may lack
+        some; empty where there is no model to hold it against.
       on_error: ``"raise"`` stops at an example that cannot be read, ``"skip"`` leaves it out and lists it.
       skip_limit: the most that may be left out.
     """
@@ -35,6 +37,7 @@ class DataSettings:
     group: str = ""
     id: str = ""
     classes: tuple[str, ...] = ()
+    known_classes: tuple[str, ...] = ()
     on_error: str = "raise"
     skip_limit: int = 100
 

@@ -111,8 +111,8 @@ def _step_shapes(setup: Setup, phase: Phase, batch: Mapping[str, Any]) -> tuple[
 
 
 def lower_step(setup: Setup, phase: Phase) -> jax.stages.Lowered:
-    """Returns the step of a phase as it goes into the compiler, for a batch of the shapes of the first."""
-    return _jitted_step(setup, phase).lower(*_step_shapes(setup, phase, setup.first_batch))
+    """Returns the step of a phase as it goes into the compiler, for a usual batch."""
+    return _jitted_step(setup, phase).lower(*_step_shapes(setup, phase, setup.usual_batch))
 
 
 def step_program(
@@ -126,9 +126,9 @@ def step_program(
       setup: of the run.
       phase: of the run.
       programs: compiled programs to share.
-      batch: on the host or on the devices; None stands for the first of the run.
+      batch: on the host or on the devices; None stands for a usual one of the run.
     """
-    batch = setup.first_batch if batch is None else batch
+    batch = setup.usual_batch if batch is None else batch
     program_key = ("step", *_phase_key(setup, phase), setup.augmentation, shape_key(batch))
     return programs.get(program_key, lambda: _jitted_step(setup, phase), *_step_shapes(setup, phase, batch))
 

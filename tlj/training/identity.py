@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlj import config as configuration
+from tlj.data.readable import check_readable
 from tlj.data.settings import DataSettings
 from tlj.data.sources import open_source
 from tlj.named_paths import named_path
@@ -25,10 +26,13 @@ def with_data_hashes(config: Mapping[str, Any]) -> dict[str, Any]:
       config: resolved, nested.
 
     Raises:
-      InputError: where the data cannot be opened.
+      InputError: where the data cannot be opened, or an image in it not be decoded.
     """
     data = config["data"]
-    hashes = {"hash": open_source(DataSettings.of(data)).digest}
+    settings = DataSettings.of(data)
+    source = open_source(settings)
+    check_readable(source, settings)
+    hashes = {"hash": source.digest}
     if folder := data["text"]["tokenizer"]:
         files = find_tokenizer_files(named_path(folder, "config.data.text.tokenizer"))
         hashes["tokenizer_hash"] = content_identity(files.values()) if files else ""

@@ -161,7 +161,7 @@ def data_facts(setup: Setup) -> dict[str, Any]:
         "parts": {name: len(indices) for name, indices in source.parts.items()},
         "facts": dict(getattr(source, "facts", {})),
         "skipped": [asdict(skipped) for skipped in source.skipped],
-        "sequence_lengths": [int(length) for length in getattr(setup.reader, "fixed", ())],
+        "sequence_lengths": [int(length) for length in getattr(setup.training_reader, "fixed", ())],
         "split": setup.split.manifest(source.ids),
     }
 

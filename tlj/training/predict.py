@@ -55,8 +55,8 @@ def predict(
       InputError: where the model cannot take the data, or was made for other classes.
     """
     data, batch_size = config["data"], config["evaluate"]["batch_size"]
-    source = open_source(DataSettings.of(data))
     model = load(run, step=step)
+    source = open_source(dataclasses.replace(DataSettings.of(data), known_classes=tuple(model.classes)))
     if model.preprocessing.kind != source.kind:
         what = f"{family_of(model.spec).name} takes {model.preprocessing.kind}, {source.name} holds {source.kind}"
         raise InputError(what, where="--data", do=f"give data that holds {model.preprocessing.kind}")
@@ -122,4 +122,4 @@ def _reader(model: Model, source: Source, data: Mapping[str, Any]) -> tuple[Read
         own = for_text(text, model.spec, own, model.files)
         reading = Reading(buckets=data["text"]["buckets"], tokenizer=tuple(sorted(model.files.items())))
     reader = open_reader(source, own, reading)
-    return reader, reader.preprocessing
+    return getattr(reader, "evaluation", reader), reader.preprocessing

@@ -109,9 +109,12 @@ class Setup:
         )
 
     @functools.cached_property
-    def first_batch(self) -> dict[str, np.ndarray]:
-        """The first training batch: its shapes stand for all where one will do."""
-        return self.batches[0]
+    def usual_batch(self) -> dict[str, np.ndarray]:
+        """A training batch whose shapes stand for all where one will do: of lengths, the median among the first."""
+        if not self.training_reader.by_length:
+            return self.batches[0]
+        first = [self.batches[step] for step in range(min(self.config["steps"], 64))]
+        return sorted(first, key=lambda batch: batch["input_ids"].size)[len(first) // 2]
 
     @functools.cached_property
     def module(self) -> nn.Module:

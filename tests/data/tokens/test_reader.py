@@ -27,6 +27,15 @@ def test_the_batching_says_which_reader(source_of, tokenizer, batching, kind, fi
     assert reader.by_length == (batching == "buckets")
 
 
+@pytest.mark.parametrize("batching", ["buckets", "packed"])
+def test_evaluation_has_few_lengths_for_few_programs(source_of, tokenizer, batching):
+    texts = ["a " * count for count in range(1, 12)]
+    reader = source_of(texts).reader(TextPreprocessing(16, 14), Reading(batching=batching, tokenizer=tokenizer))
+    assert len(reader.evaluation.fixed) == 4
+    assert reader.evaluation.fixed[-1] == reader.preprocessing.length == 13
+    assert batching == "packed" or len(reader.fixed) == 11
+
+
 def test_packed_rows_are_for_so_many_devices(source_of, tokenizer):
     reading = Reading(batching="packed", tokenizer=tokenizer, shards=3)
     reader = text_reader(source_of(["a", "b"]), TextPreprocessing(8, 14), reading)

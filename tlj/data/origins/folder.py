@@ -180,6 +180,10 @@ def _classes(settings: DataSettings, images: Iterable[File], folders: Iterable[s
                 nearest = nearest_name(name, filled)
                 raise InputError(f"no folder {name!r} below {root}", where="config.data.classes", nearest=nearest)
         return declared
+    if known := settings.known_classes:
+        for name in sorted(filled.difference(known)):
+            raise unknown_name("class", name, known, where=root)
+        return known
     if len(filled) < 2:
         raise InputError(
             f"there is only one class, {min(filled)!r}", where=root, do="give a folder with one folder for each class"

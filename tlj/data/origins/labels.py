@@ -159,6 +159,8 @@ def number_labels(
     if own:
         read = [_own_name(label, own) for label in read]
         classes = _reordered(own, classes)
+    elif not classes:
+        classes = settings.known_classes
     outside = f"is not one of the {len(classes)} classes {_listed(classes)}"
     if not classes:
         classes = _found(read, codes[parts["train"]] if "train" in parts else codes, where)

@@ -25,7 +25,7 @@ class PackedReader:
     in_memory, by_length = True, False
 
     def __init__(self, padded: PaddedReader, shards: int):
-        self.evaluation, self.tokens, self.lengths = padded, padded.tokens, padded.lengths
+        self.evaluation, self.tokens, self.lengths = padded.evaluation, padded.tokens, padded.lengths
         self.preprocessing = padded.preprocessing
         self._mean, self._shards = float(self.lengths.mean()), shards
 

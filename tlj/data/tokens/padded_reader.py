@@ -23,30 +23,32 @@ class PaddedReader:
       fixed: the lengths that batches have, increasing.
       in_memory: True.
       by_length: whether there are several of them.
-      evaluation: the reader for evaluation: itself.
+      evaluation: the reader for evaluation.
 
     Args:
       labels: of every example.
       tokens: of every example.
       preprocessing: of the model.
       count: how many lengths to use.
+      evaluation: the reader for evaluation; None is itself.
     """
 
     in_memory = True
 
     def __init__(
-        self, labels: Int[np.ndarray, " examples"], tokens: Tokens, preprocessing: TextPreprocessing, count: int
+        self,
+        labels: Int[np.ndarray, " examples"],
+        tokens: Tokens,
+        preprocessing: TextPreprocessing,
+        count: int,
+        evaluation: PaddedReader | None = None,
     ):
+        self.evaluation = evaluation or self
         self.tokens, self.lengths = tokens, tokens.lengths
         self.fixed = choose_lengths(self.lengths, count)
         self.preprocessing = dataclasses.replace(preprocessing, length=self.fixed[-1])
         self.by_length = len(self.fixed) > 1
         self.labels = labels.astype(np.int32)
-
-    @property
-    def evaluation(self) -> PaddedReader:
-        """The reader for evaluation."""
-        return self
 
     def batch(self, indices: Int[np.ndarray, " batch"], rows: slice = slice(None)) -> dict[str, np.ndarray]:
         """Returns ``input_ids``, ``attention_mask``, of pairs ``token_type_ids``, and ``label``, all int32.

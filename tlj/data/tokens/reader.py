@@ -17,6 +17,9 @@ from tlj.data.tokens.padded_reader import PaddedReader
 from tlj.data.tokens.tokenise import tokens_of
 from tlj.errors import InputError
 
+# Evaluation is forward alone, and over few batches: there, compiling costs more than padding.
+_EVALUATION_LENGTHS = 4
+
 
 def text_reader(source: Examples, preprocessing: TextPreprocessing, reading: Reading) -> PaddedReader | PackedReader:
     """Returns the reader of a source of text: a ``PaddedReader``, or a ``PackedReader`` where ``reading`` says so.
@@ -37,7 +40,8 @@ def text_reader(source: Examples, preprocessing: TextPreprocessing, reading: Rea
             do="use the tokenizer of the model",
         )
     count = 1 if reading.batching == "padded" else reading.buckets
-    reader = PaddedReader(source.labels, tokens, preprocessing, count)
+    evaluation = PaddedReader(source.labels, tokens, preprocessing, min(count, _EVALUATION_LENGTHS))
+    reader = PaddedReader(source.labels, tokens, preprocessing, count, evaluation)
     if reading.batching != "packed":
         return reader
     return PackedReader(reader, reading.shards)
