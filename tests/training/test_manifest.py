@@ -3,8 +3,16 @@ import json
 import numpy as np
 import pytest
 
+from tlj.errors import InputError
 from tlj.pretrained.initialise import initial_variables
-from tlj.training.manifest import format_label_table, label_table, manifest, start_of
+from tlj.training.manifest import (
+    check_same_split,
+    data_facts,
+    format_label_table,
+    label_table,
+    manifest,
+    start_of,
+)
 
 
 def test_the_label_table_has_a_row_per_group_and_one_for_the_frozen(tiny_run):
@@ -98,3 +106,12 @@ def test_a_manifest_is_json_and_says_how_many_threads_sums_were_split_over(tiny_
     assert written["data"]["hash"] == setup.source.digest
     assert written["phases"][0]["digest"] == setup.phases[0].digest
     assert len(written["load_report"]) == len(setup.phases[0].labels)
+
+
+def test_a_run_goes_on_with_the_examples_it_began_with_or_not_at_all(tiny_run, tmp_path):
+    path, setup = tmp_path / "manifest.json", tiny_run()
+    check_same_split(setup, path)
+    path.write_text(json.dumps({"data": data_facts(setup)}))
+    check_same_split(setup, path)
+    with pytest.raises(InputError, match="began with other examples than the config names now"):
+        check_same_split(tiny_run(seed=1), path)

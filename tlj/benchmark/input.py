@@ -68,11 +68,12 @@ def bench_input(config: ConfigDict, data: Sequence[str]) -> dict[str, Any]:
 
 def format_input(measured: Mapping[str, Any]) -> str:
     """Returns the measurements as aligned text."""
-    lines = []
+    lines, width = [], max(len(row["what"]) for row in measured["rows"])
     for row in measured["rows"]:
         value = f"{row['value']:,.4g}" if row["value"] < 1000 else f"{row['value']:,.0f}"
-        plain = f"  {row['ratio']:.2f} x {row['plain_is']} ({row['plain']:,.0f})" if "ratio" in row else ""
-        lines.append(f"{row['what']:<72}{value:>12} {row['unit']}{plain}")
+        lines.append(f"{row['what']:<{width}}  {value:>9} {row['unit']}")
+        if "ratio" in row:
+            lines.append(f"{'':<{width}}  {row['ratio']:>9.2f} times {row['plain_is']} ({row['plain']:,.0f})")
     return "\n".join(lines)
 
 

@@ -88,13 +88,13 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
     if done.exists():
         return json.loads(done.read_text())
     begin = time.perf_counter()
-    check_same_split(setup, directory / MANIFEST)
     # A process that was killed after its test has left the predictions, and the test stays closed.
     sealed = SealedTest(setup.split.test, int(predictions.exists()))
     latest, delta = setup.config["checkpoint"]["latest"], delta_of(setup)
     with Checkpoints(directory / "checkpoints", latest, config_hash, setup.phases, delta) as checkpoints:
         run = _Run(setup, directory, shared, Clock(), checkpoints)
         restored = checkpoints.restore_latest(functools.partial(abstract_state, setup))
+        check_same_split(setup, directory / MANIFEST)
         state, record = restored or _start(run, config_hash)
         state = _train(run, state, record)
     if not sealed.opened:

@@ -16,6 +16,14 @@ from tlj.errors import InputError
 NAMES = ["text", "label"]
 
 
+@pytest.fixture(autouse=True)
+def _limit():
+    """The csv module has one limit for the whole process, which these tests lower."""
+    limit = csv.field_size_limit()
+    yield
+    csv.field_size_limit(limit)
+
+
 def read(file, dialect=CSV, on_error="skip"):
     problems = Problems(DataSettings("csv:a", on_error=on_error))
     return read_separated(file, "", NAMES, problems, dialect), problems.skipped
