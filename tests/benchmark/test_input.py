@@ -37,7 +37,7 @@ def test_images_and_text_are_measured_beside_the_plain_way(tmp_path):
     measured = benchmark.bench_input(config, [f"folder:{tmp_path}/images", f"tsv:{tmp_path}/text.tsv"])
     assert os.environ.get(VARIABLE) == before
     rows = {row["what"]: row for row in measured["rows"]}
-    assert len(rows) == 10
+    assert len(rows) == 13
     assert all(row["value"] >= 0 for row in rows.values())
     decoded = [row for row in rows.values() if "ratio" in row]
     assert len(decoded) == 2
@@ -47,6 +47,9 @@ def test_images_and_text_are_measured_beside_the_plain_way(tmp_path):
     }
     assert padding["packed"] < padding["padded"]
     assert padding["buckets"] < padding["padded"]
+    shares = [row["value"] for row in rows.values() if row["unit"] == "of its time"]
+    assert len(shares) == 3
+    assert all(share > 0 for share in shares)
     text = benchmark.format_input(measured)
     assert all(what in text for what in rows)
 

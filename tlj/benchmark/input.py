@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,10 +23,12 @@ import tlj
 from tlj.benchmark.plain_loop import DEFAULT
 from tlj.data.ahead import Ahead
 from tlj.data.cache import VARIABLE
+from tlj.data.decode import decode
 from tlj.data.examples import Examples
 from tlj.data.fixed import ImagesInMemory
 from tlj.data.images import Preprocessing
 from tlj.data.pipeline import training_batches
+from tlj.data.resize import resize_image, resized_edges
 from tlj.data.settings import DataSettings, Reading
 from tlj.data.sources import open_source
 from tlj.errors import InputError
@@ -119,7 +122,38 @@ def image_rows(source: Examples, threads: int) -> list[Row]:
             ratio = float(np.median([a / b for a, b in rounds]))
             what = f"{source.name}: decoded, {SIZE}x{SIZE} {resample}, batches of {BATCH}, {threads} threads"
             rows.append(_row(what, float(ours), "images/s", plain=float(plain), plain_is=plain_is, ratio=ratio))
-    return rows
+    return [*rows, *stage_rows(source)]
+
+
+def stage_rows(source: Examples) -> list[Row]:
+    """Measures where the time of one thread goes, as shares of all that it does for an image.
+
+    Args:
+      source: of images.
+    """
+    preprocessing = Preprocessing(SIZE, IMAGENET_MEAN, IMAGENET_STD)
+    encoded = [index for index in range(min(len(source.labels), IMAGES)) if isinstance(source.items[index], bytes)]
+    contents = [(source.items[index], source.items.where(index)) for index in encoded]
+    cover = functools.partial(resized_edges, preprocessing=preprocessing)
+    found = [decode(content, where, cover) for content, where in contents]
+    reader = source.reader(preprocessing, Reading(threads=1, memory=0))
+    stages: dict[str, Callable[[], object]] = {
+        "all": lambda: [reader.batch(np.array(encoded[i : i + BATCH])) for i in range(0, len(encoded), BATCH)],
+        "decoding at the scale that covers": lambda: [decode(content, where, cover) for content, where in contents],
+        "decoding at the smallest scale": lambda: [
+            decode(content, where, lambda e: (1, 1)) for content, where in contents
+        ],
+        "resizing": lambda: [resize_image(one.image, preprocessing, one.edges, one.box) for one in found],
+    }
+    rounds = [{name: _seconds(run) for name, run in stages.items()} for _ in range(ROUNDS)]
+    shares = {name: float(np.median([taken[name] / taken["all"] for taken in rounds])) for name in list(stages)[1:]}
+    return [_row(f"{source.name}: {name}, one thread", share, "of its time") for name, share in shares.items()]
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
 
 
 def _as_files(source: Examples, folder: pathlib.Path) -> list[str]:
