@@ -98,7 +98,7 @@ KEYS: dict[str, Key] = {
     ),
     "data.text.buckets": Key(12, whole(1), "sequence lengths in use, each compiled once"),
     "data.text.tokenizer": Key("", _ANY_TEXT, "folder of a tokenizer; empty: that of model.source"),
-    "data.memory": Key(512, whole(0), "MiB of decoded images kept in memory; 0 decodes every time"),
+    "data.memory": Key(512, whole(0), "MiB of decoded images that each reader keeps; 0 decodes every time"),
     "data.threads": Key(0, whole(0), "threads that decode images; 0: one per core, up to 16"),
     "data.workers": Key(0, whole(0), "processes that read batches ahead; 0: a thread"),
     "data.augment.shift": Key(0, whole(0), "largest random shift, in pixels"),

@@ -58,6 +58,12 @@ def test_only_training_reads_the_whole_image_for_a_crop(photographs, crop_from, 
     assert (found.reading.crop_from, found.training_reading.crop_from) == (0, expected)
 
 
+def test_a_crop_is_never_cut_from_fewer_pixels_than_the_model_takes(photographs):
+    model = {"settings": {**VIT, "image_size": 20}}
+    with pytest.raises(InputError, match="crop_from: a crop of 19 pixels a side is enlarged to the model's 20"):
+        fit(photographs, Augmentation(crop=0.3, crop_from=19), model=model)
+
+
 def test_data_of_one_size_decides_the_size_of_a_new_model():
     assert fit(open_source("digits"), model={"settings": VIT}).spec.image_size == 8
 

@@ -80,6 +80,12 @@ def fit_model(config: Mapping[str, Any], source: Source, augmentation: Augmentat
         preprocessing = for_text(config["data"]["text"], spec, preprocessing, files)
     reading = _reading(config["data"], preprocessing, files)
     crop_from = augmentation.squashed(preprocessing.image_size) if isinstance(preprocessing, Preprocessing) else 0
+    if crop_from and crop_from < preprocessing.image_size:
+        raise InputError(
+            f"a crop of {crop_from} pixels a side is enlarged to the model's {preprocessing.image_size}",
+            where="config.data.augment.crop_from",
+            do=f"use at least {preprocessing.image_size}, or 0",
+        )
     return Fit(spec, preprocessing, pretrained, reading, dataclasses.replace(reading, crop_from=crop_from), files)
 
 
