@@ -4,6 +4,7 @@ import functools
 import io
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import PIL.Image
@@ -138,6 +139,23 @@ def test_where_not_all_images_fit_none_is_kept():
     assert source.items.read.tolist() == [2] * 9
     assert not reader.in_memory
     assert sum(value.nbytes for value in vars(reader).values() if isinstance(value, np.ndarray)) < 1000
+
+
+@pytest.mark.parametrize("memory", [0, 1])
+def test_memory_does_not_grow_from_epoch_to_epoch(source, memory):
+    size = 128  # pixels a side, so that images outweigh all else
+    reader = ImageReader(source, PREPROCESSING.changed(image_size=size), Reading(threads=2, memory=memory))
+    held = []
+    tracemalloc.start()
+    try:
+        for _ in range(6):
+            for first in range(0, 12, 4):
+                reader.batch(np.arange(first, first + 4))
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    # Less than one image, where an epoch has twelve.
+    assert held[-1] - held[1] < size**2 * 3
 
 
 def test_it_is_in_memory_once_all_that_is_in_use_was_decoded(source):
