@@ -1,5 +1,9 @@
 """What every test shares: a compile cache kept between test runs, a tiny config, and one comparison made with it."""
 
+import contextlib
+import functools
+import json
+import operator
 import os
 import pathlib
 import sys
@@ -43,6 +47,15 @@ def _cache_of_data(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def processes(tmp_path_factory):
+    """Starts real processes, see ``processes.py``: ``processes.together(2, script=TEXT, devices=4)``."""
+    from tests.processes import Processes
+
+    with contextlib.closing(Processes(tmp_path_factory.mktemp("processes"))) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """Finds a real input beside the project: ``shared_data("pretrained/NAME")``; skips the test where it is absent."""
     root = pathlib.Path(__file__).parents[2] / "shared"
@@ -82,6 +95,22 @@ def comparison(tiny_config, tmp_path_factory):
     return workdir, compiled
 
 
+@pytest.fixture(scope="session")
+def retell():
+    """Changes what a checkpoint says of itself, as if it had been written so: ``retell(folder, about__config={})``."""
+    from tlj.pretrained.inventory import MARK, take_inventory
+
+    def change(checkpoint, **values):
+        content = json.loads((checkpoint / MARK).read_text())
+        for name, value in values.items():
+            *inside, last = name.split("__")
+            functools.reduce(operator.getitem, inside, content["custom_metadata"])[last] = value
+        (checkpoint / MARK).write_text(json.dumps(content))
+        take_inventory(checkpoint, content["custom_metadata"])
+
+    return change
+
+
 @pytest.fixture
 def config_file(tmp_path):
     """A configuration of five steps, on disk."""
@@ -104,6 +133,19 @@ class StandIns:
             "tlj.evidence.report": {"write_report": folder / "report.html"},
             "tlj.benchmark.plan": {"plan": {"phases": []}, "format_plan": "a plan"},
             "tlj.benchmark.bench": {"bench": {"rows": []}, "format_bench": "a table"},
+            "tlj.benchmark.overhead": {
+                "measure_overhead": {"overhead_s": 0.001},
+                "checkpoint_time": {"blocked_s": 0.1},
+                "format_overhead": "an overhead",
+                "format_checkpoint_time": "a checkpoint",
+            },
+            "tlj.experiments.dry_run": {
+                "dry_run_train": [("full", {"steps": 2})],
+                "dry_run_compare": [("scratch", {"steps": 2}), ("full", {"steps": 2})],
+            },
+            "tlj.training.dry_run_text": {"format_dry_run": "a dry run"},
+            "tlj.training.rate_finder": {"find_rate": {"losses": [1.0]}},
+            "tlj.training.rate_finder_text": {"format_rates": "a curve"},
             "tlj.training.inspection": {"inspect_run": {"step": 5}},
             "tlj.training.inspection_text": {"format_inspection": "a run"},
             "tlj.pretrained.load": {"load": "a model"},

@@ -138,7 +138,7 @@ def test_an_unknown_verb_names_the_nearest(capsys):
 
 @pytest.mark.parametrize("words", [[], ["--config=configs/digits.py", "compare"]])
 def test_a_missing_verb_lists_them(words, capsys):
-    assert "compare, train, report, plan, bench, audit, predict, inspect, export" in refused(capsys, *words)
+    assert "compare, train, report, plan, find-lr, bench, audit, predict, inspect, export" in refused(capsys, *words)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_an_unexpected_argument_is_refused(capsys, config_file):
 
 @pytest.mark.parametrize(
     ("words", "missing"),
-    [(["compare"], "--config"), (["report"], "DIR"), (["inspect"], "RUN"), (["plan"], "--config"), (["export"], "RUN")],
+    [(["compare"], "--config"), (["report"], "DIR"), (["inspect"], "DIR"), (["plan"], "--config"), (["export"], "RUN")],
 )
 def test_a_missing_argument_is_named(words, missing, capsys):
     line = refused(capsys, *words)
@@ -261,7 +261,7 @@ def test_a_warning_says_tlj_once_and_stays_one_line_whatever_a_file_is_called(st
     monkeypatch.setattr(
         sys.modules["tlj.training.inspection"],
         "inspect_run",
-        lambda folder: warnings.warn_explicit(message, UserWarning, where, 1),
+        lambda folder, step: warnings.warn_explicit(message, UserWarning, where, 1),
     )
     assert cli.main(["inspect", str(tmp_path)]) == 0
     assert capsys.readouterr().err == "tlj: a\\nb\\r.jpg is left out\n"

@@ -59,27 +59,36 @@ def test_bench_takes_the_configs_own_strategy_where_none_is_given_and_writes_not
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_plan_alone_settles_for_the_cpu_and_only_where_nothing_is_said(stand_ins, config_file, monkeypatch):
+def test_what_computes_nothing_settles_for_the_cpu_and_only_where_nothing_is_said(
+    stand_ins, config_file, monkeypatch, tmp_path
+):
     import jax
 
     settled = []
     monkeypatch.setattr(jax.config, "update", lambda name, value: settled.append((name, value)))
+    verbs = (["plan", f"--config={config_file}"], ["inspect", str(tmp_path)])
     monkeypatch.setenv("JAX_PLATFORMS", "")
-    assert cli.main(["plan", f"--config={config_file}"]) == 0
+    for words in verbs:
+        assert cli.main(words) == 0
     monkeypatch.delenv("JAX_PLATFORMS")
     assert cli.main(["bench", f"--config={config_file}"]) == 0
     assert settled == []
-    assert cli.main(["plan", f"--config={config_file}"]) == 0
-    assert settled == [("jax_platforms", "cpu")]
+    for words in verbs:
+        assert cli.main(words) == 0
+    assert settled == [("jax_platforms", "cpu")] * 2
     assert "JAX_PLATFORMS" not in os.environ
 
 
-def test_inspect_prints_text_or_json(stand_ins, tmp_path, capsys):
+def test_inspect_prints_text_or_json_of_the_step_that_is_asked_for(stand_ins, tmp_path, capsys):
     assert cli.main(["inspect", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "a run\n"
-    assert cli.main(["inspect", str(tmp_path), "--json"]) == 0
+    assert cli.main(["inspect", str(tmp_path), "--json", "--step=20"]) == 0
     assert json.loads(capsys.readouterr().out) == {"step": 5}
-    assert stand_ins.calls[0] == ("inspect_run", tmp_path)
+    assert cli.main(["inspect", str(tmp_path), "--step=best"]) == 0
+    asked = [call for call in stand_ins.calls if call[0] == "inspect_run"]
+    assert asked == [("inspect_run", tmp_path, step) for step in ("latest", 20, "best")]
+    assert cli.main(["inspect", str(tmp_path), "--step=first"]) == 2
+    assert "--step: no step 'first'" in capsys.readouterr().err
 
 
 def test_export_loads_the_run_at_a_step_and_prints_the_files(stand_ins, tmp_path, capsys):

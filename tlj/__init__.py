@@ -6,9 +6,14 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Model", "export", "load"]
+__all__ = ["Model", "export", "load", "restore"]
 
-_MODULES = {"Model": "tlj.pretrained.load", "load": "tlj.pretrained.load", "export": "tlj.pretrained.export.export"}
+_MODULES = {
+    "Model": "tlj.pretrained.load",
+    "load": "tlj.pretrained.load",
+    "export": "tlj.pretrained.export.export",
+    "restore": "tlj.pretrained.restore",
+}
 
 
 def __getattr__(name: str) -> Any:

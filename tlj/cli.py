@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import os
 import pathlib
 import shlex
@@ -12,56 +13,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 from tlj import verbs
+from tlj.cli_flags import AUDIT, BENCH, EXPORT, PREDICT, PROCESSES, RATES, STEP, take
 from tlj.config_keys import FREE, KEYS
 from tlj.config_kinds import spell
-from tlj.errors import InputError, nearest_name, one_line, unknown_name
+from tlj.distributed import SAVED_AND_STOPPED, PreemptedError, end_together
+from tlj.errors import InputError, RunError, nearest_name, one_line, unknown_name
 
-_FLAGS = {
-    "--config": dict(metavar="FILE[:ARG]", help="configuration file, always needed; ARG goes to its get_config"),
-    "--workdir": dict(metavar="DIR", help="folder of the run files, short for --config.workdir=DIR"),
-    "--json": dict(action="store_true", help="print JSON"),
-}
-_STEP = dict(default="latest", help="of a run: latest (default), best (lowest validation loss) or a number")
-_EXPORT_FLAGS = {
-    "--to": dict(metavar="DIR", type=pathlib.Path, help="folder of the files, new or empty, always needed"),
-    "--format": dict(
-        default="huggingface",
-        help="huggingface (default), torch (a ResNet under torchvision's names) or stablehlo (runs without tlj)",
-    ),
-    "--step": _STEP,
-}
-_DATA = dict(metavar="SOURCE", help="data, such as folder:PATH, short for --config.data.source=SOURCE")
-_AUDIT_FLAGS = {
-    "--config": dict(metavar="FILE[:ARG]", help="configuration file; without one, the defaults"),
-    "--data": _DATA,
-    "--to": dict(metavar="DIR", type=pathlib.Path, default=pathlib.Path("audit"), help="folder of the page (audit)"),
-    "--strict": dict(action="store_true", help="exit with 1 where the test leaks into the training part"),
-    "--json": dict(action="store_true", help="print JSON"),
-}
-_PREDICT_FLAGS = {
-    "--config": _AUDIT_FLAGS["--config"],
-    "--data": _DATA,
-    "--split": dict(metavar="NAME", default="", help="of the data, such as test or train[:80%%]; by default all of it"),
-    "--to": dict(
-        metavar="FILE",
-        type=pathlib.Path,
-        default=pathlib.Path("predictions.parquet"),
-        help="file to write, a new one (predictions.parquet)",
-    ),
-    "--step": _STEP,
-    "--json": dict(action="store_true", help="print JSON"),
-}
-_BENCH_FLAGS = {
-    "--strategies": dict(metavar="A,B,...", help="what is measured beside full; by default the config's own strategy"),
-    "--input-only": dict(action="store_true", help="measure input alone: reading, decoding, tokenising, batching"),
-    "--data": {**_DATA, "action": "append", "help": "data to read, with --input-only; may be given several times"},
-    "--windows": dict(metavar="N", type=int, default=5, help="windows of steps per program (5)"),
-    "--json": dict(metavar="FILE", type=pathlib.Path, help="also write the measurements to FILE"),
-}
-
-
-def _take(*names: str) -> dict[str, Mapping]:
-    return {name: _FLAGS[name] for name in names}
+_EXIT_CODES = "exit codes: 0 done, 2 bad input, 75 stopped by SIGTERM (run again to go on), 1 anything else"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the words after ``tlj``; by default those of this process.
 
     Returns:
-      The exit code: 0 done, 2 bad input, 1 stopped by Ctrl-C or, of a strict audit, a leak. Any other exception passes
-      through: exit code 1 too.
+      The exit code: 0 done, 2 bad input, 75 stopped by SIGTERM, 1 stopped by Ctrl-C, by what is not the input, or, of a
+      strict audit, by a leak. Any other exception passes through: exit code 1 too.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    return end_together(lambda: _exit_code(argv))
+
+
+def _exit_code(argv: list[str]) -> int:
+    """Runs one verb, and says in a line what stopped it."""
+    # Importing and tracing make hundreds of thousands of objects that stay: looking for garbage among them every 700 is
+    # a sixth of the time to the first step.
+    gc.set_threshold(50_000, 20, 50)
     try:
         arguments = parse(argv)
         with warnings.catch_warnings():
@@ -94,6 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"tlj: {error}", file=sys.stderr)
         return 2
+    except PreemptedError as error:
+        print(f"tlj: {error}", file=sys.stderr)
+        return SAVED_AND_STOPPED
+    except RunError as error:
+        print(f"tlj: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("tlj: stopped; run the same command again to resume", file=sys.stderr)
         return 1
@@ -202,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tlj",
         description="Should I transfer a pretrained backbone or train from scratch, and how much of it should I train?",
-        epilog=f"examples:\n{examples}\n\nexit codes: 0 done, 2 bad input, 1 anything else",
+        epilog=f"examples:\n{examples}\n\n{_EXIT_CODES}",
         **layout,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
@@ -229,14 +201,14 @@ VERBS: dict[str, Verb] = {
         "train every arm at every label budget and seed, and report which helps; resumes",
         "tlj compare --config=configs/digits.py --workdir=runs/digits",
         verbs.compare,
-        _take("--config", "--workdir"),
+        {**take("--config", "--workdir", "--dry-run", "--no-compile-cache"), **PROCESSES},
     ),
     "train": Verb(
         "train one run; resumes",
         "tlj train --config=configs/digits.py --workdir=runs/one --config.strategy=full "
         "--config.model.source=runs/digits/source",
         verbs.train,
-        _take("--config", "--workdir"),
+        {**take("--config", "--workdir", "--dry-run", "--no-compile-cache"), **PROCESSES},
     ),
     "report": Verb(
         "rebuild the report of a comparison from its run files", "tlj report runs/digits", verbs.report, folder="DIR"
@@ -245,39 +217,45 @@ VERBS: dict[str, Verb] = {
         "show what each phase would train, and its cost, without training",
         "tlj plan --config=configs/digits.py --config.strategy=last_blocks:1",
         verbs.plan,
-        _take("--config", "--workdir", "--json"),
+        take("--config", "--workdir", "--json"),
+    ),
+    "find-lr": Verb(
+        "try learning rates that grow on the first steps of a run, and suggest one; leaves the run as it is",
+        "tlj find-lr --config=configs/digits.py --config.strategy=scratch --highest=10",
+        verbs.find_rate,
+        {**take("--config", "--workdir", "--json", "--no-compile-cache"), **RATES, **PROCESSES},
     ),
     "bench": Verb(
-        "measure the step time of each phase of strategies, beside its FLOPs",
+        "measure the step time of each phase of strategies beside its FLOPs, or what the training loop costs besides",
         "tlj bench --config=configs/digits.py --strategies=linear_probe,last_blocks:1,full",
         verbs.bench,
-        {**_take("--config"), **_BENCH_FLAGS},
+        {**take("--config"), **BENCH, **PROCESSES},
     ),
     "audit": Verb(
         "say what is wrong with labelled data before any training: leaks, duplicates, conflicts, what cannot be read",
         "tlj audit --data=folder:photographs --config.data.test=val",
         verbs.audit,
-        _AUDIT_FLAGS,
+        AUDIT,
     ),
     "predict": Verb(
         "write what a trained model says of labelled data",
         "tlj predict runs/digits/runs/full/538/0 --data=digits:5-9",
         verbs.predict,
-        _PREDICT_FLAGS,
+        {**PREDICT, **take("--no-compile-cache")},
         folder="RUN",
     ),
     "inspect": Verb(
-        "show what a run's checkpoint holds, and what moved",
+        "show what a checkpoint holds, and what moved: of a run, its checkpoints folder, or one by itself",
         "tlj inspect runs/digits/runs/full/10/0",
         verbs.inspect,
-        _take("--json"),
-        folder="RUN",
+        {"--step": STEP, **take("--json")},
+        folder="DIR",
     ),
     "export": Verb(
         "write a model for others: the layout of transformers, torch names, or a program that runs without tlj",
         "tlj export runs/digits/runs/full/10/0 --to=exported --format=huggingface",
         verbs.export,
-        _EXPORT_FLAGS,
+        EXPORT,
         folder="RUN",
     ),
 }

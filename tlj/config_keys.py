@@ -50,6 +50,9 @@ _CLASSES = list_of(name("the name of a class"), may_be_empty=True)
 _BATCHING = one_of("buckets", "packed", "padded")
 _MAGNITUDE = number("a number from 0 to 10", lambda x: 0 <= x <= 10)
 _OPTIMIZER = one_of("adamw", "sgd", "lamb", "lion")
+_TASK = one_of("multiclass", "binary", "multilabel", "regression")
+_REMAT = one_of("none", "nothing_saveable", "dots_saveable", "dots_with_no_batch_dims_saveable")
+_SECONDS = number("a number of seconds above 0", lambda x: x > 0)
 _SCHEDULE = one_of("constant", "linear", "cosine", "slanted_triangular", "rsqrt")
 
 KEYS: dict[str, Key] = {
@@ -65,7 +68,11 @@ KEYS: dict[str, Key] = {
     "twin": Key("scratch", _ARM, "the arm that every other arm pairs with"),
     "steps": Key(200, whole(1), "training steps"),
     "global_batch_size": Key(32, whole(1), "examples per step, over all devices"),
+    "steps_per_call": Key(1, whole(1), "steps that one call of the compiled program takes; changes no number"),
+    "on_nan": Key("stop", one_of("stop", "skip"), "a loss or gradient that is not finite: stop, or skip the update"),
+    "task": Key("multiclass", _TASK, "what labels are, which decides loss and metrics; README, Tasks"),
     "dtype": Key("float32", one_of("float32", "bfloat16"), "type of the computation; parameters are float32"),
+    "remat": Key("none", _REMAT, "what of a block is kept for the backward pass, by JAX's policies; none: everything"),
     "margin": Key(0.005, _FRACTION, "smallest difference in accuracy that matters; 0.005 is half a point"),
     "model.family": Key("vit", text("the name of a model family"), "architecture: vit, resnet or bert"),
     "model.source": Key(
@@ -116,6 +123,11 @@ KEYS: dict[str, Key] = {
     "optimizer.schedule": Key("cosine", _SCHEDULE, "shape after the warm-up; slanted_triangular has a rise of its own"),
     "optimizer.warmup": Key("10 steps", _WARMUP, "linear warm-up, in steps, epochs or examples"),
     "optimizer.label_smoothing": Key(0.0, _SHARE, "label smoothing of the training loss"),
+    "optimizer.accumulate": Key(1, whole(1), "parts that a batch is computed in, one after another, to save memory"),
+    "optimizer.ema": Key(0.0, _SHARE, "decay of a moving average of what trains; 0 keeps none"),
+    "optimizer.reference_batch": Key(
+        0, whole(0), "batch that learning_rate is meant for: it grows in proportion; 0: it is used as it is"
+    ),
     "plateau.patience": Key(3, whole(1), "validations without a lower loss that end a phase that waits for a plateau"),
     "plateau.min_delta": Key(0.0, _NOT_NEGATIVE, "by how much the validation loss must be lower to count"),
     "lora.alpha": Key(16.0, _POSITIVE, "the update of lora:r is alpha / r times the product of its adapters"),
@@ -124,11 +136,25 @@ KEYS: dict[str, Key] = {
     ),
     "evaluate.every": Key(0, whole(0), "steps between validations; 0 is only at the end"),
     "evaluate.batch_size": Key(128, whole(1), "examples per evaluation step"),
+    "evaluate.ema": Key(False, _YES_NO, "whether the moving average is evaluated (optimizer.ema), exported and loaded"),
+    "early_stopping.metric": Key("", _ANY_TEXT, "validation metric that must get better, such as validation_loss"),
+    "early_stopping.patience": Key(5, whole(1), "validations without a better value that end the run"),
+    "early_stopping.min_delta": Key(0.0, _NOT_NEGATIVE, "by how much a value must be better to count"),
     "checkpoint.every": Key(0, whole(0), "steps between checkpoints; 0 is only at the end"),
     "checkpoint.latest": Key(2, whole(1), "checkpoints kept, the latest"),
+    "checkpoint.best": Key(0, whole(0), "checkpoints kept besides, the best by checkpoint.metric; written when validated"),
+    "checkpoint.metric": Key("validation_loss", text("the name of a validation metric"), "what checkpoint.best goes by"),
+    "checkpoint.background": Key(True, _YES_NO, "whether a checkpoint is written while training goes on"),
+    "checkpoint.deadline": Key(25.0, _SECONDS, "seconds after SIGTERM by which the process has ended, saved or not"),
     "checkpoint.keep": Key("all", _KEEP, "what one holds: all, or trainable: all but what never trains, a small delta"),
     "log.every": Key(50, whole(1), "steps per line of metrics and per timing window"),
-    "parallel.mode": Key("jit", one_of("jit"), "how a step runs over devices"),
+    "log.seconds": Key(10.0, _SECONDS, "seconds between lines of progress where there is no terminal"),
+    "log.tensorboard": Key(True, _YES_NO, "whether event files for TensorBoard are written"),
+    "log.wandb": Key("", _ANY_TEXT, "project of Weights & Biases to log to; empty logs nothing there"),
+    "parallel.mode": Key("jit", one_of("jit", "pmap"), "how a step runs over devices"),
+    "parallel.batch_per_device": Key(
+        0, whole(0), "examples per device and step, which makes global_batch_size; 0: that is what it says"
+    ),
     "parallel.fsdp": Key(1, whole(1), "devices that one copy of the parameters is spread over"),
     "experiments.workers": Key(1, whole(1), "runs trained at once in this process"),
 }

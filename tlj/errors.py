@@ -57,3 +57,7 @@ def unknown_name(kind: str, name: str, valid: Iterable[str], *, where: str = "")
     return InputError(
         f"unknown {kind} {name!r}", where=where, nearest=nearest_name(name, valid), do=f"use one of {', '.join(valid)}"
     )
+
+
+class RunError(RuntimeError):
+    """A run cannot go on for a reason that is not its input; the message is one line that says what to do."""

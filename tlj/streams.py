@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, UInt32
 
-STREAMS = ("data", "augment", "dropout", "head_init", "backbone_init", "adapter_init")
+STREAMS = ("data", "augment", "dropout", "head_init", "backbone_init", "adapter_init", "rate_finder")
 
 
 def _words(seed: int, name: str) -> UInt32[np.ndarray, "2"]:

@@ -6,13 +6,20 @@ Everything heavy is imported inside the verb that needs it, so that help and mis
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import contextlib
 import json
 import os
 import pathlib
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from tlj.distributed import find_place, is_main, join, watch_for_preemption
 from tlj.errors import InputError
 from tlj.named_paths import check_file, check_folder, check_workdir, existing_folder, named_path
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 
 def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
@@ -21,8 +28,9 @@ def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
 
     from tlj import config as configuration
 
-    # Orbax and others report their own inner workings as warnings, in the middle of the progress lines.
-    logging.set_verbosity(logging.ERROR)
+    # Orbax and others report their own inner workings in the middle of the progress lines, and a save that fails, which
+    # we tell in one line, on several screens.
+    logging.set_verbosity(logging.FATAL)
     short = {"workdir": getattr(arguments, "workdir", None), "data.source": getattr(arguments, "data", None)}
     flags = [f"{key}={value}" for key, value in short.items() if isinstance(value, str)]
     config = configuration.load(arguments.config, [*arguments.overrides, *flags])
@@ -30,23 +38,78 @@ def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
         # A shell leaves the ~ of --workdir=~/runs as it is.
         config.workdir = os.path.expanduser(config.workdir)
         check_workdir(config.workdir, arguments.verb)
+    if hasattr(arguments, "single_process") and not getattr(arguments, "input_only", False):
+        _meet_the_others(arguments)
+    # A dry run writes nothing, not even a cache of our own.
+    if hasattr(arguments, "no_compile_cache") and (arguments.no_compile_cache or not getattr(arguments, "dry_run", 0)):
+        from tlj.compile_cache import keep_compiled, keep_nothing
+
+        keep_nothing() if arguments.no_compile_cache else keep_compiled()
     return config
+
+
+def _meet_the_others(arguments: argparse.Namespace) -> None:
+    """Waits for the processes that this one trains with, where there are any."""
+    if not arguments.peer_timeout > 0:
+        raise InputError(f"{arguments.peer_timeout:g} seconds", where="--peer-timeout", do="give more than 0")
+    place = find_place(
+        arguments.coordinator, arguments.processes, arguments.process, detect=not arguments.single_process
+    )
+    if place is not None:
+        _keep_the_output()
+    join(place, arguments.peer_timeout)
+
+
+def _keep_the_output() -> None:
+    """Sends to the error stream what C++ libraries write to standard output, such as Gloo whom it has connected.
+
+    What tlj prints comes where it did, and its last line stays the last.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        ours = os.dup(sys.stdout.fileno())
+        os.dup2(sys.stderr.fileno(), 1)
+        sys.stdout = os.fdopen(ours, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
 def compare(arguments: argparse.Namespace) -> None:
     """Trains every arm and writes the report."""
     config = _load_config(arguments, needs_workdir=True)
+    if arguments.dry_run:
+        from tlj.experiments.dry_run import dry_run_compare
+
+        return _print_dry_runs(dry_run_compare(config))
     from tlj.experiments.compare import compare
 
-    _print_report(compare(config, arguments.command))
+    with watch_for_preemption(config.checkpoint.deadline):
+        folder = compare(config, arguments.command)
+        if is_main():
+            _print_report(folder)
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Trains one run."""
     config = _load_config(arguments, needs_workdir=True)
+    if arguments.dry_run:
+        from tlj.experiments.dry_run import dry_run_train
+
+        return _print_dry_runs(dry_run_train(config))
     from tlj.experiments.compare import train
 
-    print(f"run: {train(config)}", flush=True)
+    with watch_for_preemption(config.checkpoint.deadline):
+        folder = train(config)
+    if is_main():
+        print(f"run: {folder}", flush=True)
+
+
+def _print_dry_runs(found: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Prints what each dry run found as soon as it has."""
+    from tlj.training.dry_run_text import format_dry_run
+
+    for name, facts in found:
+        if is_main():
+            print(f"{format_dry_run(name, facts)}\n", flush=True)
+    if is_main():
+        print("dry run: nothing was written", flush=True)
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -81,6 +144,23 @@ def plan(arguments: argparse.Namespace) -> None:
     print(json.dumps(phases, indent=2) if arguments.json else format_plan(phases), flush=True)
 
 
+def find_rate(arguments: argparse.Namespace) -> None:
+    """Suggests a learning rate."""
+    from tlj.training.rate_curve import RateRange
+
+    rate_range = RateRange(arguments.lowest, arguments.highest, arguments.steps)
+    config = _load_config(arguments, needs_workdir=False)
+    from tlj.progress import Progress
+    from tlj.training.rate_finder import find_rate
+    from tlj.training.rate_finder_text import format_rates
+
+    progress = Progress("learning rates", rate_range.steps, unit="step", warms_up=True)
+    with progress.shown():
+        found = find_rate(config, rate_range, progress.advance)
+    if is_main():
+        print(json.dumps(found, indent=2) if arguments.json else format_rates(found), flush=True)
+
+
 def bench(arguments: argparse.Namespace) -> None:
     """Measures the step time of strategies."""
     config = _load_config(arguments, needs_workdir=False)
@@ -93,6 +173,8 @@ def bench(arguments: argparse.Namespace) -> None:
 
         measured = bench_input(config, arguments.data or [])
         print(format_input(measured), flush=True)
+    elif arguments.overhead or arguments.checkpoint:
+        measured = _bench_loop(arguments, config)
     else:
         from tlj.benchmark.bench import bench, format_bench
 
@@ -104,13 +186,28 @@ def bench(arguments: argparse.Namespace) -> None:
         write_json(arguments.json, measured)
 
 
+def _bench_loop(arguments: argparse.Namespace, config: ConfigDict) -> dict[str, Any]:
+    """Measures what is asked for of the loop, and prints it."""
+    from tlj.benchmark.overhead import checkpoint_time, format_checkpoint_time, format_overhead, measure_overhead
+
+    measured = {}
+    if arguments.overhead:
+        measured["overhead"] = measure_overhead(config, arguments.windows)
+        print(format_overhead(measured["overhead"]), flush=True)
+    if arguments.checkpoint:
+        measured["checkpoint"] = checkpoint_time(config)
+        print(format_checkpoint_time(measured["checkpoint"]), flush=True)
+    return measured
+
+
 def inspect(arguments: argparse.Namespace) -> None:
-    """Prints what a run's checkpoint holds."""
-    folder = existing_folder(arguments.folder, arguments.verb)
+    """Prints what a checkpoint holds."""
+    folder, step = existing_folder(arguments.folder, arguments.verb), _checked_step(arguments.step)
+    _settle_for_the_cpu()
     from tlj.training.inspection import inspect_run
     from tlj.training.inspection_text import format_inspection
 
-    contents = inspect_run(folder)
+    contents = inspect_run(folder, step)
     print(json.dumps(contents, indent=2) if arguments.json else format_inspection(contents), flush=True)
 
 
@@ -142,7 +239,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
     predicted = predict(run, config.to_dict(), file, part=arguments.split, step=step)
     if arguments.json:
-        print(json.dumps(dataclasses.asdict(predicted)))
+        print(json.dumps(predicted.to_json()))
     else:
         print(predicted)
         print(f"predictions: {file}", flush=True)

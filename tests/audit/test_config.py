@@ -9,6 +9,7 @@ import pytest
 import tlj
 from tlj import config as configuration
 from tlj.audit.config import audit_config
+from tlj.errors import InputError
 
 CHECKPOINTS = pathlib.Path(__file__).parents[1] / "golden/checkpoints"
 
@@ -57,3 +58,9 @@ def test_text_is_counted_in_words_until_there_is_a_tokenizer(tmp_path):
     report = audited(data={**data, "text": {"tokenizer": str(tmp_path), "length": 10}})
     assert report["texts"]["unit"] == "tokens"
     assert report["texts"]["truncated"] > 0
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_labels_that_are_no_classes_are_refused(task):
+    with pytest.raises(InputError, match=f"config.task: an audit knows labels that are one class.*{task} are not; set"):
+        audited(task=task, data={"source": "csv:somewhere.csv"})

@@ -13,7 +13,7 @@ from tlj import config as configuration
 from tlj.errors import InputError
 from tlj.experiments.compare import train
 from tlj.freezing.digests import leaf_digests
-from tlj.pretrained.runs import checkpoint_metadata, checkpoint_steps
+from tlj.pretrained.find_checkpoint import checkpoint_steps, find_checkpoint
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.compiled import abstract_state
 from tlj.training.delta import delta_of
@@ -106,7 +106,7 @@ def test_a_delta_run_whose_source_was_trained_anew_does_not_go_on(sources, trans
     setup = transfer("vit", "linear_probe", OFTEN, DELTA, {"model": {"source": str(source)}})
     with pytest.raises(KilledError):
         train_run(setup, run, "hash", killed_at(7, programs))
-    mine = checkpoint_metadata(run, 4)["base"]
+    mine = find_checkpoint(run, 4).metadata["base"]
     assert (mine["source"], mine["identity"]) == (str(source), setup.pretrained.identity)
     shutil.rmtree(source)
     again = transfer("vit", "full", {"steps": 3, "data": {"source": "digits:0-4"}})

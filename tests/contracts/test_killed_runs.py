@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tlj.errors import InputError
-from tlj.pretrained.runs import checkpoint_steps
+from tlj.pretrained.find_checkpoint import checkpoint_steps
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.compiled import abstract_state
 from tlj.training.loop import StoppedError, Surroundings, train_run

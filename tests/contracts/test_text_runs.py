@@ -117,7 +117,7 @@ def test_the_tokenizer_travels_with_the_run_and_predicts_later(on_text, programs
     predicted = predict(tmp_path / "run", config, tmp_path / "p.parquet", part="dev")
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert predicted.examples == 31
-    assert predicted.loss == pytest.approx(summary["metrics"]["test_loss"], rel=1e-5)
+    assert predicted.metrics["loss"] == pytest.approx(summary["metrics"]["test_loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize(("length", "kept"), [(7, 7), (0, 16)])

@@ -239,3 +239,11 @@ def test_images_are_decoded_by_as_many_threads_as_were_asked_for(source, monkeyp
     monkeypatch.setattr("tlj.data.image_reader.decode", decoding)
     ImageReader(source, PREPROCESSING, Reading(threads=3, memory=0)).batch(np.arange(12))
     assert len(decoders) == 3
+
+
+@pytest.mark.parametrize("labels", [np.eye(3, dtype=np.int8), np.array([0.5, 2, -1], np.float32)])
+def test_labels_that_are_sets_or_numbers_come_as_they_are(labels):
+    source = Examples("s", "images", (), labels, "abc", Pictures([picture(i) for i in range(3)]), "d")
+    found = ImageReader(source, PREPROCESSING, Reading()).batch(np.array([2, 0]))["label"]
+    np.testing.assert_array_equal(found, labels[[2, 0]])
+    assert found.dtype == labels.dtype

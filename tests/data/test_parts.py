@@ -177,3 +177,13 @@ def test_classes_that_nothing_may_be_labelled_of_are_named():
 
 def test_an_earlier_split_takes_the_place_of_drawing_one(source):
     assert "config.data.split_from: 'nowhere' does not exist" in refusal(source, train="trian", split_from="nowhere")
+
+
+def test_a_class_must_be_in_a_set_that_may_be_labelled_and_numbers_have_none():
+    labels = np.array([[1, 0], [1, 1], [1, 0], [1, 0]], np.int8)
+    whole = types.SimpleNamespace(name="s", classes=("cat", "newt"), labels=labels, ids="abcd", parts={})
+    whole.parts = {"train": np.array([0, 2]), "test": np.array([1, 3])}
+    with pytest.raises(InputError, match="class 'newt' has no example that may be labelled"):
+        pool_and_test(whole, data(test="test"))
+    whole.labels, whole.classes = np.arange(4, dtype=np.float32), ()
+    assert [part.tolist() for part in pool_and_test(whole, data(test="test"))] == [[0, 2], [1, 3]]

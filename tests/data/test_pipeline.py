@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tlj import config as configuration
 from tlj.config import run_config
 from tlj.data.pipeline import BatchOrder, evaluation_batches, training_batches
+from tlj.data.settings import DataSettings
 from tlj.data.sources import open_source
 from tlj.errors import InputError
 from tlj.training.setup import set_up
@@ -157,3 +158,13 @@ def test_evaluation_takes_every_sentence_once_shortest_first_and_says_where_each
         lengths += np.count_nonzero(batch["input_ids"][mask], axis=1).tolist()
     np.testing.assert_array_equal(restored, examples)
     assert lengths == sorted(lengths)
+
+
+def test_numbers_come_to_the_scale_of_the_training_part():
+    source = open_source(DataSettings("synthetic:4x5", task="regression"))
+    examples = np.arange(10, 60)
+    batches = training_batches(source, examples, **options, labels=source.labels)
+    wanted = (source.labels[examples] - source.labels[examples].mean()) / source.labels[examples].std()
+    found = np.unique(np.concatenate([batches[step]["label"] for step in range(12)]))
+    np.testing.assert_allclose(found, np.unique(wanted), rtol=1e-6)
+    assert batches[0]["label"].dtype == np.float32

@@ -36,3 +36,9 @@ def test_problems_are_listed_up_to_the_limit_and_no_further():
     assert [(one.where, one.reason) for one in problems.skipped] == [("row 3", "no label"), ("row 5", "no label")]
     with pytest.raises(InputError, match="more than 2 examples cannot be read; the last is row 9: no label"):
         problems.add("row 9", "no label", "mend it")
+
+
+def test_binary_reads_the_labels_of_multiclass_and_other_tasks_their_own():
+    data = configuration.default().data.to_dict()
+    assert DataSettings.of(data, "binary") == DataSettings.of(data)
+    assert DataSettings.of(data, "regression").task == "regression"

@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tlj.data.images import normalise
+from tlj.data.settings import DataSettings
 from tlj.data.sources import open_source
 from tlj.errors import InputError
 
@@ -95,3 +96,10 @@ def test_unknown_source_is_refused_with_the_nearest_name():
 def test_a_range_that_is_none_is_refused_with_an_example(name):
     with pytest.raises(InputError, match=r"does not name a range of digits.*'digits:5-9'"):
         open_source(name)
+
+
+@pytest.mark.parametrize("name", ["digits:5-9", "folder:photographs"])
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_a_source_of_one_class_an_example_is_refused_for_other_labels(name, task):
+    with pytest.raises(InputError, match=f"config.task: every example of {name} has one class.* for {task}; .*jsonl"):
+        open_source(DataSettings(name, task=task))

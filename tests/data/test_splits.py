@@ -220,3 +220,68 @@ def test_the_manifest_lists_the_ids_and_its_hash_follows_them():
     renamed = split.manifest(["a", "b", "c", "e"])
     assert len({written["hash"], moved["hash"], renamed["hash"]}) == 3
     assert split.manifest(["a", "b", "c", "d"]) == written
+
+
+@st.composite
+def other_pools(draw):
+    """Labels that are sets or numbers, and a seed."""
+    rng, count = np.random.default_rng(draw(st.integers(0, 999))), draw(st.integers(40, 200))
+    if draw(st.booleans()):
+        return rng.normal(size=count).round(1).astype(np.float32), draw(st.integers(0, 99))
+    return (rng.random((count, 4)) < [0.6, 0.3, 0.3, 0.2]).astype(np.int8), draw(st.integers(0, 99))
+
+
+@quick
+@given(other_pools(), st.data())
+def test_budgets_of_sets_and_numbers_are_nested_too(case, data):
+    labels, seed = case
+    pool, test = splits.split_off_test(labels, 0.25, seed)
+    assert len(np.union1d(pool, test)) == len(labels) == len(pool) + len(test)
+    large = data.draw(st.integers(min(30, len(pool)), len(pool)))
+    small = data.draw(st.integers(min(30, large), large))
+    try:
+        parts = [budget_split(labels, pool, n, validation_fraction=0.2, seed=seed) for n in (small, large)]
+    except InputError:
+        assume(False)
+    for within, around in zip(*parts, strict=True):
+        np.testing.assert_array_equal(within, around[: len(within)])
+    assert sum(map(len, parts[0])) == small
+
+
+def test_a_budget_of_numbers_has_as_many_low_ones_as_high_ones():
+    labels = np.random.default_rng(0).exponential(size=1000).astype(np.float32)
+    train, validation = budget_split(labels, np.arange(1000), 100, validation_fraction=0.2, seed=1)
+    ninth = np.quantile(labels, np.arange(1, 10) / 10)
+    for part, each in ((train, 8), (validation, 2)):
+        counts = np.bincount(np.searchsorted(ninth, labels[part]), minlength=10)
+        assert counts.min() >= each - 1
+        assert counts.max() <= each + 1
+
+
+def test_a_rare_class_of_sets_has_its_share_of_every_budget():
+    labels = np.zeros((1000, 3), np.int8)
+    labels[:, 0] = 1
+    labels[::50, 2] = 1
+    for budget in (100, 200, 500):
+        parts = budget_split(labels[:, [0, 2]], np.arange(1000), budget, validation_fraction=0.2, seed=0)
+        assert sum(int(labels[part, 2].sum()) for part in parts) == budget // 50
+
+
+def test_a_budget_of_sets_gives_every_class_training_examples_or_is_refused_by_its_name():
+    labels = np.zeros((60, 2), np.int8)
+    labels[:, 0] = 1
+    labels[:3, 1] = 1
+    options = {"validation_fraction": 0.2, "seed": 0, "classes": ("cat", "newt")}
+    with pytest.raises(InputError, match="to each of 2 classes .* too few for 'newt'") as caught:
+        budget_split(labels, np.arange(60), 4, **options, min_per_class=2)
+    least = int(re.fullmatch(r"use at least (\d+), .*", caught.value.do)[1])
+    train, _ = budget_split(labels, np.arange(60), least, **options, min_per_class=2)
+    assert labels[train, 1].sum() == 2
+
+
+def test_numbers_that_are_few_or_all_the_same_are_refused():
+    numbers = np.arange(50, dtype=np.float32)
+    with pytest.raises(InputError, match="a budget of 2 labels cannot give two training examples and hold 20% out"):
+        budget_split(numbers, np.arange(50), 2, validation_fraction=0.2, seed=0)
+    with pytest.raises(InputError, match="training labels are 3"):
+        budget_split(np.full(50, 3, np.float32), np.arange(50), "all", validation_fraction=0.2, seed=0)

@@ -133,3 +133,20 @@ def test_images_of_no_size_are_refused_with_an_example(name):
 def test_text_of_no_length_is_refused_with_an_example(name):
     with pytest.raises(InputError, match=r"config\.data\.source: .* LENGTHxCLASSES .*'synthetic_text:128x2'"):
         open_source(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_examples_may_have_sets_or_numbers_for_labels(name):
+    single = open_source(name)
+    sets, numbers = (open_source(DataSettings(name, task=task)) for task in ("multilabel", "regression"))
+    assert sets.labels[:3].tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
+    assert (sets.labels.dtype, numbers.labels.dtype) == (np.int8, np.float32)
+    np.testing.assert_array_equal(numbers.labels, single.labels)
+    assert (sets.classes, numbers.classes) == (single.classes, ())
+    assert len({single.digest, sets.digest, numbers.digest}) == 3
+    wanted = np.array([3, 1])
+    for other in (sets, numbers):
+        batch = other.batch(wanted)
+        np.testing.assert_array_equal(batch.pop("label"), other.labels[wanted])
+        for array, content in batch.items():
+            np.testing.assert_array_equal(content, single.batch(wanted)[array])

@@ -177,3 +177,15 @@ def test_dropout_is_on_where_an_adapter_trains(phase_of):
     assert dropout_is_on(phase, "backbone/block0/attention/Dropout_0")
     assert not dropout_is_on(phase, "backbone/block0/mlp/Dropout_0")
     assert not dropout_is_on(phase, "backbone/embedding/Dropout_0")
+
+
+@pytest.mark.parametrize(("strategy", "norms"), [("linear_probe", 0), ("last_blocks:1", 3), ("full", 6)])
+def test_of_norms_over_a_mapped_axis_the_frozen_ones_ask_no_other_device(images, phase_of, strategy, norms):
+    module = build(RESNET, axis_name="device")
+
+    def forward(variables, images):
+        return module.apply(variables, images, train=True, mutable=["batch_stats"])
+
+    with behave_as(phase_of(RESNET, strategy)):
+        program = jax.make_jaxpr(forward, axis_env=[("device", 4)])(variables_of(RESNET), images[:2])
+    assert str(program).count("psum") == norms

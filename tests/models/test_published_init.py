@@ -16,7 +16,6 @@ from flax import traverse_util
 from scipy import stats
 
 from tlj.models.bert import BERTSpec
-from tlj.models.registry import build
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
 from tlj.pretrained.initialise import scratch_variables
@@ -116,7 +115,7 @@ def drawn(name: str) -> dict[str, np.ndarray]:
     """Every leaf by its path, one row per seed."""
     spec = SPECS[name]
     keys = [jax.random.split(key(0, stream), SEEDS) for stream in ("backbone_init", "head_init")]
-    scratch = functools.partial(scratch_variables, build(spec), spec)
+    scratch = functools.partial(scratch_variables, spec)
     # One seed after the other: all at once takes twice as long to compile.
     variables = jax.jit(lambda *keys: jax.lax.map(lambda pair: scratch(*pair), keys))(*keys)
     return {path: np.asarray(leaf, np.float64) for path, leaf in traverse_util.flatten_dict(variables, sep="/").items()}

@@ -177,3 +177,68 @@ def test_a_value_of_another_type_is_refused(family, settings):
 def test_a_size_that_no_model_can_have_is_refused(family, settings):
     with pytest.raises(InputError):
         make_spec(family, settings)
+
+
+def equations(program):
+    """All equations of a program and of those in it."""
+    for equation in program.eqns:
+        yield equation
+        for parameter in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            inner = getattr(parameter, "jaxpr", parameter)
+            if hasattr(inner, "eqns"):
+                yield from equations(inner)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_bfloat16_statistics_softmax_and_logits_are_float32_and_products_are_not(
+    family, train, random_spec, random_variables, random_inputs
+):
+    spec = random_spec(family, 2)
+    variables, inputs, rngs = random_variables(spec), random_inputs(spec, 4), {"dropout": key(0, "dropout")}
+
+    def forward(variables, inputs):
+        module = build(spec, "bfloat16")
+        return module.apply(variables, inputs, train=train, mutable=["batch_stats"], rngs=rngs)
+
+    program = jax.make_jaxpr(forward)(variables, inputs)
+    logits, *statistics = program.out_avals
+    assert {value.dtype for value in (logits, *statistics)} == {jnp.dtype("float32")}
+    took = {}
+    for equation in equations(program.jaxpr):
+        took.setdefault(equation.primitive.name, []).append({str(value.aval.dtype) for value in equation.invars})
+    # Sums and means, the largest score, exponentials, and one over a deviation: of norms, softmax and pooling.
+    for name in ("reduce_sum", "reduce_max", "exp", "rsqrt"):
+        assert not any("bfloat16" in types for types in took.get(name, [])), name
+    assert took["rsqrt"]
+    assert family == "resnet" or took["exp"]
+    products = took.get("dot_general", []) + took.get("conv_general_dilated", [])
+    # The head alone is not of the backbone; BERT's mean over tokens would be the other.
+    assert [types for types in products if types != {"bfloat16"}] == [{"float32"}]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_bfloat16_parameters_and_their_gradients_are_float32(family, random_spec, random_inputs):
+    spec = random_spec(family, 1)
+    module, inputs = build(spec, "bfloat16"), random_inputs(spec, 2)
+    variables = jax.eval_shape(module.init, key(0, "backbone_init"), inputs)
+
+    def loss(params):
+        changed = {**variables_like(variables), "params": params}
+        logits, _ = module.apply(
+            changed, inputs, train=True, mutable=["batch_stats"], rngs={"dropout": key(0, "dropout")}
+        )
+        return (logits**2).sum()
+
+    def variables_like(shapes):
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    gradients = jax.eval_shape(jax.grad(loss), variables["params"])
+    assert {leaf.dtype for leaf in jax.tree.leaves((variables, gradients))} == {jnp.dtype("float32")}
+
+
+def test_the_mapped_axis_is_for_norms_over_the_batch_alone(random_spec):
+    assert build(random_spec("resnet", 1), axis_name="device").backbone.axis_name == "device"
+    for family in ("vit", "bert"):
+        spec = random_spec(family, 1)
+        assert build(spec, axis_name="device") == build(spec)

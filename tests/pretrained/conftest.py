@@ -28,7 +28,8 @@ def tiny_config(family: str, **values) -> dict:
     config.global_batch_size = 8
     config.optimizer.warmup = "0 steps"
     config.evaluate.batch_size = 64
-    return run_config(config, **{"strategy": "scratch", "init": "scratch", "label_budget": 40, **values})
+    changes = {"strategy": "scratch", "init": "scratch", "label_budget": 40, **values}
+    return run_config(configuration.merge(config, changes))
 
 
 def train(config: dict, directory: pathlib.Path) -> pathlib.Path:

@@ -1,7 +1,6 @@
 """Runs that keep a delta, read as if they had kept everything."""
 
 import dataclasses
-import json
 import os
 import shutil
 
@@ -15,8 +14,9 @@ from tlj.data.images import Preprocessing
 from tlj.errors import InputError
 from tlj.freezing.digests import leaf_digests
 from tlj.pretrained.base import Base, base_digest, complete_params
+from tlj.pretrained.find_checkpoint import find_checkpoint
 from tlj.pretrained.initialise import initial_variables
-from tlj.pretrained.runs import checkpoint_metadata, read_run, read_variables
+from tlj.pretrained.runs import read_run, read_variables
 
 DELTA = {"every": 0, "latest": 2, "keep": "trainable"}
 CASES = {
@@ -61,7 +61,7 @@ def moved(probe, tmp_path):
 
 
 def base_of(run):
-    return Base.from_json(checkpoint_metadata(run, 3)["base"], str(run))
+    return Base.from_json(find_checkpoint(run, 3).metadata["base"], str(run))
 
 
 def test_a_delta_reads_as_the_whole_run(pair):
@@ -121,9 +121,10 @@ def test_a_seed_that_is_not_the_runs_own_makes_another_base(train_target, tmp_pa
     values = {"strategy": "linear_probe", "init": "scratch", "seed": 7, "checkpoint": DELTA}
     run = train_target("", tmp_path / "run", "vit", **values)
     base, kept = base_of(run), {"head": read_variables(run)[0]["params"]["head"]}
-    assert complete_params(run, base, kept).keys() == {"head", "backbone"}
+    about = find_checkpoint(run).about
+    assert complete_params(run, base, kept, about).keys() == {"head", "backbone"}
     with pytest.raises(InputError, match=f"hash {base.digest} .seed 8., .*the seed gives [0-9a-f]{{16}};"):
-        complete_params(run, dataclasses.replace(base, seed=8), kept)
+        complete_params(run, dataclasses.replace(base, seed=8), kept, about)
 
 
 @pytest.mark.parametrize("copied", [None, 1])
@@ -132,7 +133,7 @@ def test_blocks_that_are_left_out_are_those_that_were_copied_or_made_anew(probe,
     variables, _ = initial_variables("pretrained", source.spec, source, 5, copied=copied)
     backbone = leaf_digests({"backbone": variables["params"]["backbone"]})
     base = Base("pretrained", 5, copied, "vit", source.identity, base_digest(backbone))
-    completed = complete_params(probe, base, {"head": variables["params"]["head"]})
+    completed = complete_params(probe, base, {"head": variables["params"]["head"]}, find_checkpoint(probe).about)
     assert leaf_digests(completed["backbone"]) == leaf_digests(variables["params"]["backbone"])
     assert (leaf_digests(completed["backbone"]) == leaf_digests(source.variables["params"]["backbone"])) == (not copied)
 
@@ -144,35 +145,33 @@ def test_a_run_that_is_said_to_be_its_own_base_is_refused(moved):
         read_variables(moved)
 
 
-def test_two_runs_that_are_said_to_be_each_others_base_are_refused(moved):
+def test_two_runs_that_are_said_to_be_each_others_base_are_refused(moved, retell):
     other = moved.parent / "vit"
     shutil.rmtree(other)
     shutil.copytree(moved, other)
-    config = json.loads((other / "config.json").read_text())
-    config["model"]["source"] = os.fspath(moved)
-    (other / "config.json").write_text(json.dumps(config))
+    retell(other / "checkpoints" / "3", base__source=os.fspath(moved))
     with pytest.raises(InputError, match="a delta that is its own base"):
         read_variables(moved)
 
 
-@pytest.mark.parametrize("name", ["config.json", "manifest.json"])
-def test_a_delta_without_its_files_is_refused_by_name(moved, name):
-    (moved / name).unlink()
-    with pytest.raises(InputError, match=name):
-        read_variables(moved)
+def test_a_delta_by_itself_is_read_on_a_source_that_it_can_reach(moved):
+    whole = leaf_digests(read_variables(moved)[0])
+    copy = shutil.copytree(moved / "checkpoints" / "3", moved.parent / "copy")
+    shutil.rmtree(moved)
+    assert leaf_digests(read_variables(copy)[0]) == whole
 
 
 @pytest.mark.parametrize("model", [[1], {}, None])
-def test_a_config_that_does_not_tell_the_model_is_refused(moved, model):
-    file = moved / "config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "model": model}))
-    with pytest.raises(InputError, match=r"config\.json: the config does not tell the model"):
+def test_a_config_that_does_not_tell_the_model_is_refused(moved, retell, model):
+    retell(moved / "checkpoints" / "3", about__config__model=model)
+    with pytest.raises(InputError, match="the config in a delta checkpoint does not tell the model"):
         read_variables(moved)
 
 
-def test_a_manifest_that_does_not_tell_the_model_is_refused(moved):
-    (moved / "manifest.json").write_text("{}")
-    with pytest.raises(InputError, match="does not tell the model"):
+@pytest.mark.parametrize("manifest", [{}, {"model": {}}, {"model": [1]}])
+def test_a_manifest_that_does_not_tell_the_model_is_refused(moved, retell, manifest):
+    retell(moved / "checkpoints" / "3", about__manifest=manifest)
+    with pytest.raises(InputError, match="the manifest in a delta checkpoint does not tell the model"):
         read_variables(moved)
 
 
@@ -189,10 +188,8 @@ def test_a_digest_tells_paths_and_contents_apart_and_no_order():
     assert len({digest, *map(base_digest, others)}) == 1 + len(others)
 
 
-def test_a_source_that_is_read_otherwise_is_another_base(moved):
-    config = json.loads((moved / "config.json").read_text())
+def test_a_source_that_is_read_otherwise_is_another_base(moved, retell):
     assert isinstance(read_run(moved).preprocessing, Preprocessing)
-    config["model"]["step"] = 2
-    (moved / "config.json").write_text(json.dumps(config))
+    retell(moved / "checkpoints" / "3", about__config__model__step=2)
     with pytest.raises(InputError, match="not to be had: .*no checkpoint of step 2"):
         read_variables(moved)

@@ -10,7 +10,6 @@ from flax import traverse_util
 
 from tlj.data.images import Preprocessing
 from tlj.errors import InputError
-from tlj.models.registry import build
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
 from tlj.pretrained import initialise
@@ -86,7 +85,7 @@ def test_the_backbone_does_not_depend_on_the_head():
 
     @jax.jit
     def initialise(backbone_key, head_key):
-        return scratch_variables(build(spec), spec, backbone_key, head_key)["params"]
+        return scratch_variables(spec, backbone_key, head_key)["params"]
 
     backbones, heads = (key(0, "backbone_init"), key(1, "backbone_init")), (key(0, "head_init"), key(1, "head_init"))
     base = initialise(backbones[0], heads[0])

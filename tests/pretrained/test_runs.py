@@ -14,15 +14,9 @@ from tlj.errors import InputError
 from tlj.freezing.digests import leaf_digests
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
+from tlj.pretrained.find_checkpoint import checkpoint_steps
 from tlj.pretrained.initialise import initial_variables
-from tlj.pretrained.runs import (
-    best_step,
-    checkpoint_metadata,
-    checkpoint_steps,
-    describe_model,
-    read_run,
-    read_variables,
-)
+from tlj.pretrained.runs import describe_model, read_run, read_variables
 
 
 def test_a_run_tells_its_spec_its_preprocessing_and_its_step(vit_run, resnet_run):
@@ -63,13 +57,6 @@ def test_a_step_can_be_chosen_among_those_that_are_there(vit_run):
     assert leaf_digests(latest) == leaf_digests(chosen)
     with pytest.raises(InputError, match="no checkpoint of step 2; use one of 3$"):
         read_variables(vit_run, 2)
-
-
-def test_only_names_that_are_steps_are_checkpoints(tmp_path):
-    for name in ("20", "100", "7.orbax-checkpoint-tmp", "notes"):
-        (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    assert checkpoint_steps(tmp_path) == [20, 100]
-    assert checkpoint_steps(tmp_path / "nowhere") == []
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
@@ -194,59 +181,20 @@ def test_a_probe_of_a_run_keeps_its_backbone_and_statistics_bit_by_bit(resnet_ru
 
 @pytest.fixture(scope="module")
 def validated_run(train_source, tmp_path_factory):
-    """A run with checkpoints of steps 1, 2 and 3, each validated; the losses are written by hand."""
-    often = {"checkpoint": {"every": 1, "latest": 3, "keep": "all"}, "evaluate": {"every": 1, "batch_size": 64}}
+    """A run with checkpoints of steps 1, 2 and 3."""
+    often = {"checkpoint": {"every": 1, "latest": 3}, "evaluate": {"every": 1}}
     return train_source(tmp_path_factory.mktemp("validated") / "run", "vit", **often)
 
 
-def with_losses(run, directory, losses):
-    copy = shutil.copytree(run, directory / "run")
-    (copy / "metrics.jsonl").write_text("".join(f"{line}\n" for line in losses))
-    return copy
-
-
-def losses(*values):
-    return [json.dumps({"step": step + 1, "validation_loss": value}) for step, value in enumerate(values)]
-
-
-@pytest.mark.parametrize(
-    ("lines", "step"),
-    [
-        (losses(0.5, 0.2, 0.3), 2),
-        (losses(0.2, 0.2, 0.2), 1),
-        # A loss that was not finite is written as null.
-        (losses(None, None, 0.9), 3),
-        # Of a checkpoint that is not kept any more.
-        ([*losses(0.5, 0.4, 0.6), json.dumps({"step": 9, "validation_loss": 0.1})], 2),
-        # A line of training metrics has none, and a kill may cut the last one.
-        ([json.dumps({"step": 1, "loss": 0.1}), *losses(0.5, 0.4), '{"step": 3, "validation_l'], 2),
-    ],
-)
-def test_the_best_step_has_the_lowest_validation_loss_of_those_that_are_kept(validated_run, tmp_path, lines, step):
-    assert best_step(with_losses(validated_run, tmp_path, lines)) == step
-
-
-def test_the_best_step_is_the_one_that_the_run_itself_validated_best(validated_run):
-    rows = [json.loads(line) for line in (validated_run / "metrics.jsonl").read_text().splitlines()]
-    found = {row["step"]: row["validation_loss"] for row in rows if "validation_loss" in row}
-    assert set(found) == set(checkpoint_steps(validated_run)) == {1, 2, 3}
-    assert best_step(validated_run) == min(found, key=found.get)
-
-
-@pytest.mark.parametrize("lines", [[], losses(None, None, None), [json.dumps({"step": 8, "validation_loss": 0.1})]])
-def test_where_no_kept_checkpoint_was_validated_none_is_the_best(validated_run, tmp_path, lines):
-    with pytest.raises(InputError, match="no checkpoint here was validated, so none is the best"):
-        best_step(with_losses(validated_run, tmp_path, lines))
-
-
 @pytest.mark.parametrize(("asked", "step"), [("latest", 3), ("best", 2), (1, 1)])
-def test_a_run_is_read_at_the_step_that_is_asked_for(validated_run, tmp_path, asked, step):
-    run = with_losses(validated_run, tmp_path, losses(0.5, 0.2, 0.3))
+def test_a_run_is_read_at_the_step_that_is_asked_for(validated_run, retell, tmp_path, asked, step):
+    run = shutil.copytree(validated_run, tmp_path / "run")
+    for place, loss in ((1, 0.5), (2, 0.2), (3, 0.3)):
+        retell(run / "checkpoints" / str(place), metrics={"validation_loss": loss})
     source = read_run(run, step=asked)
     assert source.step == step
-    assert leaf_digests(source.variables) == leaf_digests(read_variables(run, step)[0])
-    others = {other: leaf_digests(read_variables(run, other)[0]) for other in {1, 2, 3} - {step}}
-    assert leaf_digests(source.variables) not in others.values()
+    digests = {place: leaf_digests(read_variables(run, place)[0]) for place in (1, 2, 3)}
+    assert [place for place in digests if digests[place] == leaf_digests(source.variables)] == [step]
 
 
 def test_the_leaves_of_a_run_are_told_by_path_and_shape(vit_run):
@@ -256,9 +204,3 @@ def test_the_leaves_of_a_run_are_told_by_path_and_shape(vit_run):
     np.testing.assert_array_equal(kernel.read(), variables["params"]["head"]["kernel"])
     assert (source.classes, source.location) == (("0", "1", "2", "3", "4"), str(vit_run))
     assert (source.ignored, source.reset, source.files) == ((), frozenset(), {})
-
-
-def test_what_a_checkpoint_says_of_itself_is_read_without_its_arrays(vit_run):
-    told = checkpoint_metadata(vit_run, 3)
-    assert set(told) == {"identity", "record"}
-    assert told["record"]["starts"] == [0]

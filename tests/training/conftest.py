@@ -24,3 +24,46 @@ def tiny_run(tiny_config):
         return set_up(configuration.run_config(config), pathlib.Path())
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_state():
+    """Builds the state of a run too small to need a model, at a step; its values follow from a seed."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from tlj.training.state import TrainState
+
+    def make(step, seed=0):
+        params = {"backbone": {"kernel": jax.random.normal(jax.random.key(seed), (40, 30))}, "head": jnp.arange(7.0)}
+        return TrainState(
+            step=jnp.int32(step),
+            params=params,
+            batch_stats={},
+            opt_state=(
+                optax.ScaleByAdamState(jnp.int32(step), jax.tree.map(jnp.sin, params), jax.tree.map(jnp.cos, params)),
+            ),
+            hyperparameters={"head": {"learning_rate": jnp.float32(0.1)}},
+            origin={},
+            ema={},
+            rejected=jnp.int32(0),
+        )
+
+    return make
+
+
+@pytest.fixture
+def small_checkpoints(tmp_path):
+    """Opens the checkpoints of that run, below ``tmp_path`` or another run directory: ``small_checkpoints(best=2)``."""
+    from tlj.freezing.phases import Phase
+    from tlj.training.checkpoints import Checkpoints
+    from tlj.training.provenance import Provenance
+    from tlj.training.retention import Retention
+
+    def make(run=tmp_path, latest=2, best=0, metric="validation_loss", background=True, **said):
+        said = {"config": "c", "model": "m", "classes": "k", "phases": [Phase((), ())], **said}
+        kept = Retention(latest, best, metric)
+        return Checkpoints(run / "checkpoints", kept, Provenance(**said), background=background)
+
+    return make

@@ -1,3 +1,4 @@
+import json
 import time
 
 import pytest
@@ -91,3 +92,39 @@ def test_a_window_does_not_reach_over_the_end_of_its_phase(now):
     now[0] += 1.0
     clock.end(10)
     assert (clock.step_s(0), clock.step_s(1)) == (None, pytest.approx(0.1))
+
+
+def test_a_clock_goes_on_from_what_a_checkpoint_held(now):
+    clock = Clock()
+    now[0] += 2.0
+    clock.end(20)
+    with clock.pause("evaluate"):
+        now[0] += 1.0
+    clock.compiled(0, 4.0)
+    clock.begin_phase(1)
+    now[0] += 8.0
+    clock.end(20)
+    held = json.loads(json.dumps(clock.to_json()))
+    now[0] += 1000.0  # in which the process was killed and started again
+    resumed = Clock.from_json(held)
+    assert (resumed.wall_s, resumed.train_s, resumed.charged["evaluate"]) == (11.0, 10.0, 1.0)
+    now[0] += 3.0
+    resumed.compiled(1, 5.0)
+    assert resumed.wall_s == 14.0
+    assert resumed.compile_s == {0: 4.0, 1: 5.0}
+    assert [resumed.step_s(index) for index in (0, 1)] == [pytest.approx(0.1), pytest.approx(0.4)]
+
+
+def test_a_clock_that_begins_has_measured_nothing(now):
+    clock = Clock.from_json({})
+    assert (clock.wall_s, clock.train_s, clock.step_s(), dict(clock.charged)) == (0.0, 0.0, None, {})
+
+
+def test_of_many_windows_the_latest_are_remembered(now, monkeypatch):
+    monkeypatch.setattr(module, "MOST_WINDOWS", 3)
+    clock = Clock()
+    for seconds in (100.0, 100.0, 1.0, 1.0, 1.0):
+        now[0] += seconds
+        clock.end(20)
+    assert clock.step_s() == pytest.approx(0.05)
+    assert len(clock.to_json()["windows"]["0"]) == 3

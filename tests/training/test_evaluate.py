@@ -1,23 +1,15 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from tlj.training.compiled import evaluate_program
-from tlj.training.evaluate import IN_FLIGHT, loss_and_accuracy, predict
+from tlj.training.evaluate import IN_FLIGHT, dividing, predict
 from tlj.training.parallel import batch_sharding
 from tlj.training.programs import Programs
 from tlj.training.setup import variable_shapes
-
-
-def test_loss_and_accuracy_by_hand():
-    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]], np.float32))
-    loss, accuracy = loss_and_accuracy(logits, np.array([0, 1]))
-    assert loss == pytest.approx(-(np.log(0.5) + np.log(0.1)) / 2, rel=1e-6)
-    assert accuracy == 0.5
-
-
-def test_huge_logits_give_a_finite_loss():
-    loss, _ = loss_and_accuracy(np.array([[1e4, -1e4]], np.float32), np.array([1]))
-    assert loss == pytest.approx(2e4)
 
 
 def test_what_is_predicted_does_not_depend_on_the_batch_size_or_the_padding(tiny_run):
@@ -65,3 +57,31 @@ def test_few_batches_wait_for_the_device_however_many_there_are(tiny_run):
 
     assert predict(program_of, variables, setup.reader, np.arange(80), 8, sharding).shape == (80, 5)
     assert (len(most), max(most)) == (10, IN_FLIGHT)
+
+
+@pytest.mark.parametrize(("rows", "devices", "rounded"), [(128, 1, 128), (5, 4, 8), (8, 4, 8), (1, 3, 3)])
+def test_rows_are_rounded_up_to_a_multiple_of_the_devices(rows, devices, rounded):
+    assert dividing(rows, devices) == rounded
+
+
+def test_on_eight_devices_any_batch_size_gives_every_example_once():
+    script = """
+import jax, numpy as np
+from tlj.data.sources import open_source
+from tlj.training.evaluate import predict
+from tlj.training.parallel import batch_sharding, make_mesh, replicated
+assert jax.device_count() == 8
+mesh, source = make_mesh("jit", 1, {}), open_source("digits")
+def means(params, statistics, batch):
+    return batch["image"].astype("float32").mean((1, 2)) * params
+program = jax.jit(means, out_shardings=replicated(mesh))
+examples = np.random.default_rng(0).permutation(len(source.labels))[:37]
+wanted = source.images[examples].astype(np.float32).mean((1, 2))
+for size in (1, 5, 16, 64):
+    variables = {"params": np.float32(1), "batch_stats": {}}
+    found = predict(lambda batch: program, variables, source, examples, size, batch_sharding(mesh))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+"""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

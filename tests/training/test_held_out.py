@@ -4,12 +4,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tlj.data.splits import SealedTest
+from tlj.metric_names import metric_names
 from tlj.pretrained.initialise import initial_variables
 from tlj.training.compiled import initial_state
-from tlj.training.evaluate import loss_and_accuracy
 from tlj.training.held_out import final_metrics, predict_test, validate
 from tlj.training.inputs import evaluation_inputs
 from tlj.training.programs import Programs
+from tlj.training.run_files import read_predictions
+from tlj.training.task_metrics import loss_and_accuracy
 
 PROGRAMS = Programs()
 
@@ -59,10 +61,32 @@ def test_predictions_are_of_the_validation_part_and_of_the_test_split_opened_onc
 def test_final_metrics_are_those_of_the_predictions(run, tmp_path):
     setup, state = run
     predict_test(setup, PROGRAMS, state, SealedTest(setup.split.test), tmp_path / "p.parquet")
-    metrics = final_metrics(tmp_path / "p.parquet")
+    metrics = final_metrics(setup, tmp_path / "p.parquet")
     assert metrics.keys() == {"validation_loss", "validation_accuracy", "test_loss", "test_accuracy"}
     validated = validate(setup, PROGRAMS, state)
     assert {name: metrics[name] for name in validated} == pytest.approx(validated, rel=1e-5)
     examples = setup.split.test
     loss, accuracy = loss_and_accuracy(logits_by_hand(setup, state, examples), setup.source.labels[examples])
     assert (metrics["test_loss"], metrics["test_accuracy"]) == (pytest.approx(loss, rel=1e-4), pytest.approx(accuracy))
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel", "regression"])
+def test_other_tasks_are_validated_and_tested_in_their_own_unit(tiny_run, tmp_path, task):
+    source = {"source": "synthetic:8x2" if task == "binary" else "synthetic:8x5", "augment": {"shift": 0}}
+    setup = tiny_run(task=task, data=source)
+    variables, _ = initial_variables("scratch", setup.spec, None, 0)
+    state = initial_state(setup, setup.phases[0], variables, PROGRAMS)
+    found = validate(setup, PROGRAMS, state)
+    assert tuple(found) == metric_names(task)
+    predict_test(setup, PROGRAMS, state, SealedTest(setup.split.test), tmp_path / "p.parquet")
+    metrics = final_metrics(setup, tmp_path / "p.parquet")
+    assert {name: metrics[name] for name in found} == pytest.approx(found)
+    assert set(metrics) - set(found) == set(metric_names(task, part="test"))
+    logits, labels = read_predictions(tmp_path / "p.parquet")["test"]
+    np.testing.assert_array_equal(labels, setup.source.labels[setup.split.test])
+    outputs = logits_by_hand(setup, state, setup.split.test)
+    if task == "regression":
+        train = setup.source.labels[setup.split.train]
+        outputs = outputs * train.std() + train.mean()
+    wanted = np.concatenate([np.zeros_like(outputs), outputs], 1) if task == "binary" else outputs
+    np.testing.assert_allclose(logits, wanted, rtol=1e-4, atol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 
 from tlj import config as configuration
 from tlj.errors import InputError
-from tlj.training.identity import decisive, run_hash, with_data_hashes
+from tlj.training.identity import decisive, resolve_run, run_hash
 
 
 def resolved(**data):
@@ -15,7 +15,7 @@ def resolved(**data):
 def hash_of_table(folder, text):
     folder.mkdir()
     (folder / "t.tsv").write_text(text)
-    return with_data_hashes(resolved(source=f"tsv:{folder}/t.tsv"))["data"]["hash"]
+    return resolve_run(resolved(source=f"tsv:{folder}/t.tsv"))["data"]["hash"]
 
 
 def test_the_content_of_the_data_decides_wherever_it_lies(tmp_path):
@@ -40,7 +40,7 @@ def test_another_tokenizer_in_the_same_folder_makes_another_run(tmp_path):
     hashes = []
     for words in ("[PAD]\na\n", "[PAD]\nb\n"):
         (tmp_path / "vocab.txt").write_text(words)
-        config = with_data_hashes(resolved(text={"tokenizer": str(tmp_path)}))
+        config = resolve_run(resolved(text={"tokenizer": str(tmp_path)}))
         hashes.append(config["data"]["tokenizer_hash"])
     assert hashes[0] != hashes[1]
 
@@ -49,15 +49,15 @@ def test_an_image_that_cannot_be_decoded_is_named_before_any_work(tmp_path):
     for name in ("a/0.png", "a/1.png", "b/0.png", "b/1.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         PIL.Image.new("RGB", (4, 4)).save(tmp_path / name)
-    assert with_data_hashes(resolved(source=f"folder:{tmp_path}"))["data"]["hash"]
+    assert resolve_run(resolved(source=f"folder:{tmp_path}"))["data"]["hash"]
     broken = tmp_path / "b/1.png"
     broken.write_bytes(broken.read_bytes()[:40])
     # By another name, because a source is opened once.
     with pytest.raises(InputError, match="b/1.png: the image cannot be read"):
-        with_data_hashes(resolved(source=f"folder:{tmp_path}/"))
-    assert with_data_hashes(resolved(source=f"folder:{tmp_path}/", on_error="skip"))["data"]["hash"]
+        resolve_run(resolved(source=f"folder:{tmp_path}/"))
+    assert resolve_run(resolved(source=f"folder:{tmp_path}/", on_error="skip"))["data"]["hash"]
 
 
 def test_data_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="unknown data source 'digit'"):
-        with_data_hashes(resolved(source="digit"))
+        resolve_run(resolved(source="digit"))

@@ -25,6 +25,7 @@ from tlj.training.compiled import step_program
 from tlj.training.inputs import evaluation_inputs, training_inputs
 from tlj.training.programs import Programs
 from tlj.training.setup import set_up
+from tlj.training.tasks import TASKS
 
 TEXT = {
     "model": {
@@ -253,3 +254,22 @@ def test_a_probe_on_text_costs_a_third_of_full_training():
         setup = text_setup(strategy=strategy, init="scratch", model={"settings": settings})
         flops[strategy] = step_program(setup, setup.phases[0], Programs())[0].flops
     assert flops["linear_probe"] / flops["full"] == pytest.approx(1 / 3, abs=0.05)
+
+
+@pytest.mark.parametrize(("task", "label", "outputs"), [("binary", [0, 1, 1, 0], 1), ("multilabel", np.eye(4, 3), 3)])
+def test_targets_of_other_tasks_are_mixed_with_their_partners(images, task, label, outputs):
+    batch, preprocessing = images
+    batch = {**batch, "label": np.asarray(label, np.int8)}
+    augmentation, a_key = Augmentation(mixup=0.5), key(0, "augment")
+    found = training_inputs(batch, a_key, preprocessing, augmentation, outputs, task=TASKS[task])
+    own = np.asarray(batch["label"], np.float32).reshape(4, outputs)
+    _, share = partner_weights((4, 6, 6), a_key, augmentation)
+    share = np.asarray(share)[:, None]
+    np.testing.assert_allclose(found.targets, (1 - share) * own + share * own[::-1], rtol=1e-6)
+
+
+def test_a_number_is_its_own_target(images):
+    batch, preprocessing = images
+    batch = {**batch, "label": np.array([0.5, -1, 2, 0], np.float32)}
+    found = training_inputs(batch, key(0, "augment"), preprocessing, Augmentation(), 1, task=TASKS["regression"])
+    np.testing.assert_array_equal(found.targets, batch["label"][:, None])

@@ -6,7 +6,8 @@ import pytest
 
 from tlj.errors import InputError
 from tlj.freezing.digests import FrozenChangedError, leaf_digests
-from tlj.pretrained.runs import checkpoint_steps, read_variables
+from tlj.pretrained.find_checkpoint import checkpoint_steps
+from tlj.pretrained.runs import read_variables
 from tlj.training import loop
 from tlj.training.loop import StoppedError, Surroundings, train_run
 from tlj.training.programs import Programs, count_compilations

@@ -1,5 +1,8 @@
 """What a trained model says of labelled data."""
 
+import pathlib
+import types
+
 import numpy as np
 import PIL.Image
 import pyarrow.parquet as pq
@@ -9,7 +12,7 @@ from tlj import config as configuration
 from tlj.data.fixed import ImagesInMemory
 from tlj.data.images import Preprocessing
 from tlj.errors import InputError
-from tlj.training.predict import labels_of_model, predict
+from tlj.training.predict import Predicted, labels_of_model, predict
 
 
 def on(source, **changes):
@@ -35,7 +38,7 @@ def test_predictions_on_the_data_of_a_run_are_those_that_the_run_wrote(run, tmp_
         assert ours[name][0] == label
         np.testing.assert_allclose(ours[name][1], logits, rtol=1e-4, atol=1e-5)
     right = [np.argmax(logits) == label for label, logits in ours.values()]
-    assert predicted.accuracy == np.mean(right)
+    assert predicted.metrics["accuracy"] == np.mean(right)
 
 
 def test_a_part_may_be_chosen_and_is_named_in_the_file(run, tmp_path):
@@ -48,7 +51,7 @@ def test_a_part_may_be_chosen_and_is_named_in_the_file(run, tmp_path):
 def test_data_with_fewer_classes_is_labelled_as_the_model_numbers_them(run, tmp_path):
     predicted = predict(run, on("digits:7-9"), tmp_path / "p.parquet")
     assert {label for label, _ in by_id(tmp_path / "p.parquet").values()} == {2, 3, 4}
-    assert predicted.accuracy > 1 / 3
+    assert predicted.metrics["accuracy"] > 1 / 3
 
 
 def test_a_table_may_lack_classes_of_the_model_and_have_but_one(run, tmp_path):
@@ -97,3 +100,24 @@ def test_labels_follow_names_and_not_places():
     assert labels_of_model(source, ("a", "b", "c"), "run").tolist() == [1, 0, 1]
     with pytest.raises(InputError, match="does not tell its classes"):
         labels_of_model(source, (), "run")
+
+
+def test_sets_are_put_into_the_columns_of_the_model_and_numbers_stay():
+    sets = types.SimpleNamespace(name="s", classes=("b", "a"), labels=np.array([[1, 0], [1, 1]], np.int8))
+    assert labels_of_model(sets, ("a", "b", "c"), "run").tolist() == [[0, 1, 0], [1, 1, 0]]
+    numbers = types.SimpleNamespace(name="s", classes=(), labels=np.array([0.5, 2], np.float32))
+    assert labels_of_model(numbers, (), "run") is numbers.labels
+
+
+def test_what_came_out_is_told_by_its_main_metric_first_and_as_json_without_what_is_no_number():
+    predicted = Predicted(1200, "regression", {"loss": 0.25, "rmse": 0.5, "r2": None, "pearson": float("nan")})
+    assert str(predicted) == "1,200 examples: rmse 0.5000, loss 0.2500, pearson nan"
+    assert predicted.to_json() == {"examples": 1200, "loss": 0.25, "rmse": 0.5, "r2": None, "pearson": None}
+
+
+def test_a_model_of_many_outputs_is_not_read_as_one_of_numbers(tmp_path):
+    data = tmp_path / "t.csv"
+    data.write_text("image,label\n0.png,1.5\n1.png,2\n")
+    vit = pathlib.Path(__file__).parents[1] / "golden/checkpoints/vit_gelu"
+    with pytest.raises(InputError, match="outputs, which is too many for regression; set config.task to what they say"):
+        predict(vit, on(f"csv:{data}", task="regression"), tmp_path / "p.parquet")

@@ -1,10 +1,11 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tlj.training.run_files import MetricsLog, read_metrics, write_json, write_predictions
+from tlj.training.run_files import MetricsLog, read_metrics, read_predictions, write_json, write_predictions
 
 
 def test_a_json_file_is_whole_or_old_when_the_content_cannot_be_written(tmp_path):
@@ -65,3 +66,23 @@ def test_predictions_come_back_as_they_were(tmp_path):
     np.testing.assert_array_equal(np.array(table["logits"], np.float32), logits)
     assert (table["id"], table["label"], table["split"]) == (["a", "b"], [1, 0], ["validation", "test"])
     assert table["group"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (np.array([1, 0], np.int32), pa.int32()),
+        (np.array([0.25, -3], np.float32), pa.float32()),
+        (np.array([[1, 0, 1], [0, 0, 0]], np.int8), pa.list_(pa.int8())),
+    ],
+)
+def test_labels_of_every_kind_come_back_by_split(tmp_path, labels, kind):
+    logits = np.array([[0.5, 1], [2, 3]], np.float32)
+    write_predictions(tmp_path / "p.parquet", ["a", "b"], labels, logits, ["validation", "test"])
+    field = pq.read_schema(tmp_path / "p.parquet").field("label").type
+    assert field == kind or field.value_type == kind.value_type
+    found = read_predictions(tmp_path / "p.parquet")
+    for row, part in enumerate(("validation", "test")):
+        np.testing.assert_array_equal(found[part][0], logits[row : row + 1])
+        np.testing.assert_array_equal(found[part][1], labels[row : row + 1])
+        assert found[part][1].dtype == labels.dtype

@@ -11,7 +11,7 @@ from tlj.pretrained.initialise import initial_variables
 from tlj.training.compiled import initial_state, run_keys, step_program
 from tlj.training.inputs import training_inputs
 from tlj.training.programs import Programs
-from tlj.training.step import make_train_step
+from tlj.training.step import make_check_step, make_train_step
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,9 @@ def test_l2_sp_pulls_in_the_update_and_stands_beside_the_loss(plain):
 
 def test_a_step_without_a_penalty_names_none(plain):
     setup, state, batch = plain()
-    assert one_step(setup, state, batch)[1].keys() == {"loss", "accuracy", "gradient_norm", "learning_rate"}
+    assert one_step(setup, state, batch)[1].keys() == {
+        *("loss", "accuracy", "gradient_norm", "learning_rate", "accepted")
+    }
 
 
 def test_each_group_steps_at_its_own_rate_and_reports_it(plain):
@@ -200,3 +202,100 @@ def test_a_probe_moves_the_statistics_of_a_resnet_where_its_norms_adapt(tiny_run
     assert set(jax.tree.leaves(same)) == {mode == "frozen"}
     still = jax.tree.map(np.array_equal, moved.params["backbone"], state.params["backbone"])
     assert all(jax.tree.leaves(still))
+
+
+def leaves_of(state):
+    return {name: jax.tree.leaves(getattr(state, name)) for name in state.__dataclass_fields__}
+
+
+def same(ours, theirs):
+    return all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def bad_weight(batch, value=np.nan):
+    return {**batch, "weight": np.full(len(batch["label"]), value, np.float32)}
+
+
+GOOD_WEIGHT = np.ones(16, np.float32)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_leaves_the_state_as_it_is_from_then_on(plain, value):
+    setup, state, batch = plain()
+    bad, metrics = one_step(setup, state, bad_weight(batch, value))
+    assert not metrics["accepted"]
+    assert not np.isfinite(float(metrics["loss"]))
+    assert int(bad.rejected) == 1
+    after, metrics = one_step(setup, bad, {**batch, "weight": GOOD_WEIGHT})
+    assert np.isfinite(float(metrics["loss"]))
+    assert not metrics["accepted"]
+    assert int(after.rejected) == 2
+    for found in (bad, after):
+        before = leaves_of(state) | {"rejected": []}
+        assert all(same(ours, before[name]) for name, ours in leaves_of(found).items() if name != "rejected")
+
+
+def test_a_bad_update_that_is_to_be_skipped_is_counted_and_the_next_is_made(plain):
+    setup, state, batch = plain(on_nan="skip")
+    bad, metrics = one_step(setup, state, bad_weight(batch))
+    assert (int(bad.step), int(bad.rejected), bool(metrics["accepted"])) == (1, 1, False)
+    for name in ("params", "opt_state", "batch_stats"):
+        assert same(leaves_of(bad)[name], leaves_of(state)[name])
+    after, metrics = one_step(setup, bad, {**batch, "weight": GOOD_WEIGHT})
+    assert (int(after.step), int(after.rejected), bool(metrics["accepted"])) == (2, 1, True)
+    assert not same(leaves_of(after)["params"], leaves_of(state)["params"])
+
+
+def test_statistics_of_a_bad_batch_are_not_kept(tiny_run):
+    setup = tiny_run("resnet", on_nan="skip")
+    variables, _ = initial_variables("scratch", setup.spec, None, 0)
+    state = initial_state(setup, setup.phases[0], variables, Programs())
+    batch = setup.source.batch(np.arange(16))
+    bad, _ = one_step(setup, state, bad_weight(batch))
+    good, _ = one_step(setup, state, {**batch, "weight": GOOD_WEIGHT})
+    assert same(leaves_of(bad)["batch_stats"], leaves_of(state)["batch_stats"])
+    assert not same(leaves_of(good)["batch_stats"], leaves_of(state)["batch_stats"])
+
+
+def test_the_moving_average_follows_what_trains_and_nothing_else(plain):
+    setup, state, batch = plain(strategy="linear_probe", init="scratch", optimizer={"ema": 0.9})
+    assert len(jax.tree.leaves(state.ema)) == 2
+    after, expected = state, np.array(state.params["head"]["kernel"], np.float64)
+    for _ in range(3):
+        after, _ = one_step(setup, after, batch)
+        expected = 0.9 * expected + 0.1 * np.array(after.params["head"]["kernel"], np.float64)
+    np.testing.assert_allclose(np.array(after.ema["head"]["kernel"]), expected, atol=1e-7)
+    assert np.abs(np.array(after.params["head"]["kernel"]) - expected).max() > 1e-4
+    assert after.ema["backbone"]["block0"]["mlp"]["up"]["kernel"] is None
+    bad, _ = one_step(setup, after, bad_weight(batch))
+    assert same(leaves_of(bad)["ema"], leaves_of(after)["ema"])
+
+
+def test_a_batch_in_parts_gives_the_update_of_the_whole(plain):
+    options = {"clip_norm": 0.5, "label_smoothing": 0.1}
+    moved = {}
+    for parts in (1, 4):
+        setup, state, batch = plain(optimizer={**options, "accumulate": parts})
+        weight = np.random.default_rng(0).uniform(0.2, 3, 16).astype(np.float32)
+        moved[parts] = one_step(setup, state, {**batch, "weight": weight})
+    (whole, expected), (parts, found) = moved[1], moved[4]
+    for name in ("loss", "accuracy", "gradient_norm"):
+        assert float(found[name]) == pytest.approx(float(expected[name]), rel=1e-5)
+    for ours, theirs in zip(jax.tree.leaves(parts.opt_state), jax.tree.leaves(whole.opt_state), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-7)
+
+
+def test_a_check_finds_what_is_not_finite_and_changes_nothing(plain):
+    setup, state, batch = plain()
+    check = make_check_step(setup.module, setup.phases[0], setup.settings, setup.preprocessing, setup.augmentation)
+    after, found = jax.jit(check)(state, batch, run_keys(0))
+    assert all(jax.tree.leaves(found["finite"]))
+    assert same(jax.tree.leaves(after), jax.tree.leaves(state))
+    kernel = np.array(state.params["head"]["kernel"])
+    kernel[0, 0] = np.inf
+    params = {**state.params, "head": {**state.params["head"], "kernel": kernel}}
+    _, found = jax.jit(check)(state.replace(params=params), batch, run_keys(0))
+    assert not found["finite"]["params"]["head"]["kernel"]
+    assert found["finite"]["params"]["head"]["bias"]
+    assert not found["finite"]["gradients"]["head"]["bias"]
+    assert not np.isfinite(float(found["loss"]))

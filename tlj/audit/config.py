@@ -11,8 +11,11 @@ from tlj.audit.audit import audit_source
 from tlj.audit.contents import open_leniently, splits_of
 from tlj.data.settings import DataSettings
 from tlj.data.sources import Source
+from tlj.errors import InputError
 from tlj.training.fit import tokenizer_files
 from tlj.training.model_source import open_model_source
+
+_TASKS = ("multiclass", "binary")
 
 
 def audit_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], Source]:
@@ -25,9 +28,13 @@ def audit_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], Source]:
       The report of ``audit_source``, and the source, for pictures.
 
     Raises:
-      InputError: where the data or the model source cannot be opened, or the data not be split so.
+      InputError: where the data or the model source cannot be opened, or the data not be split so; for labels that are
+        no classes.
     """
     data, model = config["data"], config["model"]
+    if config["task"] not in _TASKS:
+        what = f"an audit knows labels that are one class an example, which those of {config['task']} are not"
+        raise InputError(what, where="config.task", do=f"set it to {' or '.join(_TASKS)}")
     source = open_leniently(DataSettings.of(data))
     splits = splits_of(source, data)
     pretrained = open_model_source(model, pathlib.Path(config["workdir"] or os.curdir)) if model["source"] else None

@@ -11,11 +11,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from tlj.distributed import agree
 from tlj.freezing.phases import Phase
 from tlj.training.clock import SHORTEST_WINDOW
 from tlj.training.compiled import initial_state, run_keys, step_program
 from tlj.training.initial import run_variables
-from tlj.training.parallel import batch_sharding, put_batch
 from tlj.training.programs import Programs
 from tlj.training.setup import Setup
 
@@ -62,9 +62,10 @@ class Stepper:
         """
         # Every init is as fast as scratch, which needs no source to be read.
         seed, adapters = self.setup.config["seed"], self.setup.settings.adapters
-        batch = put_batch(self._batch, batch_sharding(self.setup.mesh))
+        wrapper = self.setup.wrapper
+        batch = wrapper.put(self._batch, 1)
         variables, _ = run_variables("scratch", self.setup.spec, None, seed, adapters=adapters)
-        state = initial_state(self.setup, self.phase, variables, self._programs)
+        state = wrapper.enter(initial_state(self.setup, self.phase, variables, self._programs))
         del variables
         for _ in range(warm_up):
             state, _ = self.program.call(state, batch, self._rng)
@@ -76,8 +77,11 @@ class Stepper:
         return (time.perf_counter() - begin) / steps
 
     def steps_of(self, seconds: float) -> int:
-        """Returns how many steps a window of that length takes, at least those of the shortest window."""
-        return max(SHORTEST_WINDOW, math.ceil(seconds / self.window(1)))
+        """Returns how many steps a window of that length takes, at least those of the shortest window.
+
+        Of several processes each measures its own, and all must take as many steps.
+        """
+        return agree(max(SHORTEST_WINDOW, math.ceil(seconds / self.window(1))))
 
 
 def take_turns(steppers: Sequence[Stepper], windows: int, seconds: float = 0.0) -> list[Windows]:

@@ -17,10 +17,12 @@ from typing import Any, Self
 import grain
 from absl import flags
 
+from tlj.errors import RunError
+
 _WORKER_DIED = "Worker process was terminated unexpectedly"
 
 
-class WorkerDiedError(RuntimeError):
+class WorkerDiedError(RunError):
     """A process that reads batches ended before its work did: killed, out of memory, or crashed."""
 
 

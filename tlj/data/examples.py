@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from tlj.data.images import Preprocessing
+from tlj.data.label_kinds import Labels
 from tlj.data.settings import Reading, Skipped
 from tlj.data.text import TextPreprocessing
 
@@ -46,7 +47,7 @@ class Examples:
     name: str
     kind: str
     classes: tuple[str, ...]
-    labels: Int[np.ndarray, " examples"]
+    labels: Labels
     ids: Sequence[str]
     items: Items
     digest: str

@@ -14,6 +14,7 @@ from jaxtyping import Int, UInt8
 from tlj.data.decode import Decoded, decode
 from tlj.data.examples import Content, Examples
 from tlj.data.images import Preprocessing
+from tlj.data.label_kinds import as_held
 from tlj.data.resize import resize_image, resized_edges
 from tlj.data.settings import Reading
 from tlj.data.threads import thread_count
@@ -43,7 +44,7 @@ class ImageReader:
 
     def __init__(self, source: Examples, preprocessing: Preprocessing, reading: Reading):
         self.preprocessing = preprocessing
-        self._items, self._labels = source.items, np.asarray(source.labels, np.int32)
+        self._items, self._labels = source.items, as_held(source.labels)
         self._reading = reading
         self._target = _squashed(preprocessing, reading.crop_from) if reading.crop_from else preprocessing
         self._prepare()

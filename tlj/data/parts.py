@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from tlj.data.label_kinds import are_numbers, count_classes, strata
 from tlj.data.reuse import reused_pool_and_test
 from tlj.data.sources import Source
 from tlj.data.splits import split_off_test
@@ -36,7 +37,7 @@ def pool_and_test(source: Source, data: Mapping[str, Any], *, every_class: bool 
     Args:
       source: the data.
       data: ``config.data``: ``train``, ``test``, ``test_fraction``, ``split_seed`` and ``split_from``.
-      every_class: whether a class without an example in the pool is an error: it cannot be trained.
+      every_class: whether a class without an example in the pool is an error: it cannot be trained. Numbers have none.
 
     Returns:
       Indices of the pool and of the test set, each sorted.
@@ -59,13 +60,13 @@ def pool_and_test(source: Source, data: Mapping[str, Any], *, every_class: bool 
         if not len(test):
             what = f"a share of {data['test_fraction']:g} of {len(pool)} examples is none"
             raise InputError(what, where="config.data.test_fraction", do="use a larger share, or name data.test")
-    if every_class:
+    if every_class and not are_numbers(source.labels):
         _check_classes(source, pool)
     return pool, test
 
 
 def _parts(source: Source, split_seed: int) -> Mapping[str, Indices]:
-    return source.parts or {WHOLE: stratified_order(source.labels, split_seed, 0)}
+    return source.parts or {WHOLE: stratified_order(strata(source.labels), split_seed, 0)}
 
 
 def _default_train(source: Source) -> str:
@@ -144,7 +145,7 @@ def _check_apart(source: Source, pool: Indices, test: Indices) -> None:
 
 
 def _check_classes(source: Source, pool: Indices) -> None:
-    counts = np.bincount(source.labels[pool], minlength=len(source.classes))
+    counts = count_classes(source.labels[pool], len(source.classes))
     if absent := [repr(name) for name, count in zip(source.classes, counts, strict=True) if not count]:
         more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
         classes = f"class {absent[0]} has" if len(absent) == 1 else f"classes {', '.join(absent[:3])}{more} have"

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from tlj.data.balance import BALANCES, BalancedEpochs, weighing
+from tlj.data.label_scale import label_scale
 from tlj.data.order import BatchOrder, LengthOrder, Order
 from tlj.data.sources import Reader
 from tlj.errors import InputError, unknown_name
@@ -26,6 +27,24 @@ class _Read:
 
     def __call__(self, indices: Int[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
         return self.reader.batch(indices, self.rows)
+
+
+def training_order(
+    reader: Reader,
+    examples: Int[np.ndarray, " n"],
+    *,
+    batch_size: int,
+    seed: int,
+    steps: int,
+    balance: str = "none",
+    labels: Int[np.ndarray, " examples"] | None = None,
+) -> Order:
+    """Returns the indices of the examples in every global batch; the arguments are those of ``training_batches``."""
+    epochs = BalancedEpochs(examples, labels, seed) if balance == "sample" else None
+    order: Order = BatchOrder(examples, batch_size, seed, steps, epochs)
+    if reader.by_length:
+        order = LengthOrder(order, reader.lengths, count=len(examples), batch_size=batch_size, seed=seed)
+    return order
 
 
 def training_batches(
@@ -53,7 +72,8 @@ def training_batches(
       steps: number of batches.
       balance: ``"none"``; ``"sample"`` draws every class as often as any other; ``"loss"`` gives each example a
         ``weight`` (float32) in the batch, of mean 1 over the training part.
-      labels: of every example of the source; only a balance needs them.
+      labels: of every example of the source. Only a balance needs classes; numbers come to the scale of the training
+        part (``tlj.data.label_scale``).
       host: number of this process.
       hosts: number of processes.
 
@@ -70,12 +90,13 @@ def training_batches(
         )
     if balance != "none" and labels is None:
         raise ValueError(f"balance {balance!r} needs labels")
-    epochs = BalancedEpochs(examples, labels, seed) if balance == "sample" else None
-    order: Order = BatchOrder(examples, batch_size, seed, steps, epochs)
-    if reader.by_length:
-        order = LengthOrder(order, reader.lengths, count=len(examples), batch_size=batch_size, seed=seed)
+    order = training_order(
+        reader, examples, batch_size=batch_size, seed=seed, steps=steps, balance=balance, labels=labels
+    )
     each = batch_size // hosts
     batches = grain.MapDataset.source(order).map(_Read(reader, slice(host * each, (host + 1) * each)))
+    if labels is not None and (scale := label_scale(labels, examples)):
+        return batches.map(scale.on_batch)
     return batches.map(weighing(labels[examples])) if balance == "loss" else batches
 
 

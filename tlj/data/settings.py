@@ -18,6 +18,7 @@ class DataSettings:
 
     Attributes:
       source: ``scheme[:argument]``, for example ``"folder:photographs"``.
+      task: what labels are to be read as: ``"multiclass"``, ``"multilabel"`` or ``"regression"``.
       text: columns of a table with the text, one or two; empty looks for a usual name.
       image: column with the image; empty looks for a usual name.
       label: column with the label; empty is ``label``.
@@ -31,6 +32,7 @@ class DataSettings:
     """
 
     source: str
+    task: str = "multiclass"
     text: tuple[str, ...] = ()
     image: str = ""
     label: str = ""
@@ -42,11 +44,18 @@ class DataSettings:
     skip_limit: int = 100
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Self:
-        """Returns the settings in ``config.data``."""
+    def of(cls, data: Mapping[str, Any], task: str = "multiclass") -> Self:
+        """Returns the settings in ``config.data``.
+
+        Args:
+          data: ``config.data``.
+          task: ``config.task``.
+        """
         columns = data["columns"]
         return cls(
             source=data["source"],
+            # The two tasks read the same labels, and share what is opened.
+            task="multiclass" if task == "binary" else task,
             text=tuple(columns["text"]),
             **{name: columns[name] for name in ("image", "label", "group", "id")},
             classes=tuple(data["classes"]),

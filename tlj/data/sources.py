@@ -14,9 +14,10 @@ from jaxtyping import Int
 
 from tlj.data.examples import Examples
 from tlj.data.images import Preprocessing
+from tlj.data.label_kinds import Labels
 from tlj.data.settings import DataSettings, Reading, Skipped
 from tlj.data.text import TextPreprocessing
-from tlj.errors import unknown_name
+from tlj.errors import InputError, unknown_name
 
 
 class Reader(Protocol):
@@ -35,11 +36,12 @@ class Reader(Protocol):
     by_length: bool
 
     def batch(self, indices: Int[np.ndarray, " batch"], rows: slice = slice(None)) -> dict[str, np.ndarray]:
-        """Returns ``label`` (int32) and the examples at ``indices``; each array has a row per example, but for packing.
+        """Returns ``label`` and the examples at ``indices``; each array has a row per example, but for packing.
 
-        Images are ``image`` (uint8), with ``aspect`` (float32, width by height of the original) where a crop is to be
-        cut from them. Text is ``input_ids`` (int32, padded to one of a few lengths) and, where the source tells,
-        ``attention_mask`` and ``token_type_ids``; packed text is described in ``tlj.data.tokens.packing``.
+        Labels are as the source has them. Images are ``image`` (uint8), with ``aspect`` (float32, width by height of
+        the original) where a crop is to be cut from them. Text is ``input_ids`` (int32, padded to one of a few lengths)
+        and, where the source tells, ``attention_mask`` and ``token_type_ids``; packed text is described in
+        ``tlj.data.tokens.packing``.
 
         Args:
           indices: of a global batch, which alone decides the shapes.
@@ -56,8 +58,9 @@ class Source(Protocol):
     Attributes:
       name: as the config gave it.
       kind: ``"images"`` or ``"text"``.
-      classes: class names; a label is an index into them.
-      labels: the label of every example.
+      classes: class names, empty where labels are numbers.
+      labels: of every example: an index into the classes (int32); for each class whether it is in the set of the
+        example, 0 or 1 (int8); or a number (float32).
       ids: a name for every example, unique in the source and stable over time.
       groups: the group of every example, or empty.
       parts: indices of each split that the source comes with, by name, in an order of which any stretch is a fair part;
@@ -71,7 +74,7 @@ class Source(Protocol):
     name: str
     kind: str
     classes: tuple[str, ...]
-    labels: Int[np.ndarray, " examples"]
+    labels: Labels
     ids: Sequence[str]
     groups: Sequence[str]
     parts: Mapping[str, Int[np.ndarray, " part"]]
@@ -106,6 +109,9 @@ _SCHEMES = {
 }
 
 
+# Their examples have one class each, whatever the config asks for.
+_CLASSES_ALONE = ("digits", "folder")
+
 _opening = threading.Lock()
 
 
@@ -114,6 +120,12 @@ def _open(settings: DataSettings) -> Source:
     scheme, _, argument = settings.source.partition(":")
     if scheme not in _SCHEMES:
         raise unknown_name("data source", scheme, _SCHEMES, where="config.data.source")
+    if settings.task != "multiclass" and scheme in _CLASSES_ALONE:
+        raise InputError(
+            f"every example of {settings.source} has one class, which makes no labels for {settings.task}",
+            where="config.task",
+            do="use multiclass or binary, or the data in a table: csv, tsv, jsonl, parquet, hf or tfds",
+        )
     module, function = _SCHEMES[scheme]
     source = getattr(importlib.import_module(f"tlj.data.{module}"), function)(settings, argument)
     if not isinstance(source, Examples):

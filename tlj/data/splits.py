@@ -7,8 +7,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Num
 
+from tlj.data.label_kinds import are_numbers, are_sets, strata
+from tlj.data.label_scale import label_scale
 from tlj.data.stratified import by_class, stratified_order
 from tlj.errors import InputError
 from tlj.streams import generator
@@ -63,7 +65,7 @@ class SealedTest:
         return self._indices
 
 
-def split_off_test(labels: Int[np.ndarray, " n"], fraction: float, seed: int) -> tuple[Indices, Indices]:
+def split_off_test(labels: Num[np.ndarray, "n ..."], fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Splits a source into a labelled pool and a test set, the same for every run of a comparison.
 
     Args:
@@ -74,7 +76,7 @@ def split_off_test(labels: Int[np.ndarray, " n"], fraction: float, seed: int) ->
     Returns:
       Indices of the pool and of the test set, each sorted.
     """
-    order = stratified_order(labels, seed, 0)
+    order = stratified_order(strata(labels), seed, 0)
     count = round(fraction * len(labels))
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -96,18 +98,19 @@ def _check_budget(
     """Raises the error for a budget that does not suffice.
 
     Args:
-      needed: the smallest budget that gives a class enough training examples, by its name.
-      validated: the smallest budget that validates at all.
+      needed: the smallest budget that gives a class enough training examples, by its name; empty for numbers.
+      validated: the smallest budget that validates at all, and trains on two examples.
       count: the budget.
       pool: examples that may be labelled.
       fraction: that is held out for validation.
       min_per_class: training examples that each class must get.
     """
-    least = max(validated, *needed.values())
+    least = max([validated, *needed.values()])
     if count >= least:
         return
     few = "a training example" if min_per_class == 1 else f"{min_per_class} training examples"
-    what = f"a budget of {count} labels cannot give {few} to each of {len(needed)} classes"
+    given = f"give {few} to each of {len(needed)} classes" if needed else "give two training examples"
+    what = f"a budget of {count} labels cannot {given}"
     what += f" and hold {fraction:.0%} out for validation"
     if lacking := [repr(name) for name, enough in needed.items() if count < enough]:
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
@@ -118,7 +121,7 @@ def _check_budget(
 
 
 def budget_split(
-    labels: Int[np.ndarray, " n"],
+    labels: Num[np.ndarray, "n ..."],
     pool: Indices,
     budget: int | str,
     *,
@@ -130,7 +133,8 @@ def budget_split(
     """Draws a label budget from the pool and holds a validation part out of it.
 
     For one seed a smaller budget's training and validation parts are subsets of a larger one's: the whole pool is put
-    into one stratified order, each example is marked once for training or validation, and a budget is a prefix.
+    into one stratified order, each example is marked once for training or validation, and a budget is a prefix. What
+    labels that are no classes are stratified by, ``tlj.data.label_kinds.strata`` says.
 
     Args:
       labels: of every example of the source.
@@ -138,14 +142,16 @@ def budget_split(
       budget: number of labelled examples, validation counted in, or ``"all"``.
       validation_fraction: share of the budget that is held out, 0 < fraction < 1.
       seed: of the run.
-      min_per_class: training examples that each class of the source must get; it moves none, it only refuses.
+      min_per_class: training examples that each class of the source must get, in whose set it is where labels are
+        sets; it moves none, it only refuses. Numbers have no classes.
       classes: names of the classes, for the message.
 
     Returns:
       Indices of the training and of the validation part, in budget order.
 
     Raises:
-      InputError: for a budget beyond the pool, or too small to train on every class and validate at all.
+      InputError: for a budget beyond the pool, or too small to train on every class and validate at all; for numbers
+        to train on that are all the same.
     """
     count = len(pool) if budget == "all" else int(budget)
     if count > len(pool):
@@ -154,17 +160,35 @@ def budget_split(
             where="config.label_budgets",
             do=f"use at most {len(pool)} or 'all'",
         )
-    ordered = pool[stratified_order(labels[pool], seed, 1)]
-    held_out = _held_out(labels[ordered], validation_fraction, generator(seed, "data", 3))
-    needed = _needed(labels[ordered], held_out, np.unique(labels), min_per_class)
+    stratum = strata(labels[pool])
+    order = stratified_order(stratum, seed, 1)
+    ordered = pool[order]
+    held_out = _held_out(stratum[order], validation_fraction, generator(seed, "data", 3))
+    needed = _needed(labels[ordered], held_out, _present(labels), min_per_class)
     named = {classes[label] if classes else str(label): least for label, least in needed.items()}
-    validated = int(np.argmax(held_out)) + 1 if held_out.any() else len(pool) + 1
+    # One of each kind, and a second to train on: of one number there is nothing to learn.
+    firsts = [int(places[0]) if len(places := np.flatnonzero(held_out)) else len(pool)]
+    firsts += [int(places[1]) if len(places := np.flatnonzero(~held_out)) > 1 else len(pool)]
+    validated = max(firsts) + 1
     _check_budget(named, validated, count, len(pool), validation_fraction, min_per_class)
-    return ordered[:count][~held_out[:count]], ordered[:count][held_out[:count]]
+    train, validation = ordered[:count][~held_out[:count]], ordered[:count][held_out[:count]]
+    # Refuses numbers that are all the same.
+    label_scale(labels, train)
+    return train, validation
+
+
+def _present(labels: Num[np.ndarray, "n ..."]) -> Int[np.ndarray, " classes"]:
+    """The classes that occur; none of numbers."""
+    if are_numbers(labels):
+        return np.zeros(0, int)
+    return np.flatnonzero(labels.any(0)) if are_sets(labels) else np.unique(labels)
 
 
 def _needed(
-    ordered: Int[np.ndarray, " n"], held_out: Bool[np.ndarray, " n"], present: Int[np.ndarray, " classes"], least: int
+    ordered: Num[np.ndarray, "n ..."],
+    held_out: Bool[np.ndarray, " n"],
+    present: Int[np.ndarray, " classes"],
+    least: int,
 ) -> dict[int, int]:
     """Returns the smallest budget that gives each class so many training examples; n + 1 where none does.
 
@@ -175,7 +199,10 @@ def _needed(
       least: training examples of each.
     """
     trained = np.flatnonzero(~held_out)
-    names, members = by_class(ordered[trained])
+    if are_sets(ordered):
+        names, members = present, [np.flatnonzero(ordered[trained, label]) for label in present]
+    else:
+        names, members = by_class(ordered[trained])
     reached = {
         int(name): int(trained[places[least - 1]]) + 1
         for name, places in zip(names, members, strict=True)

@@ -1,7 +1,8 @@
 """Data made of noise and a faint trace of its class, for step times and tests: nothing to download, any size.
 
 ``synthetic:224x1000`` holds images of 224 pixels in 1000 classes, ``synthetic_text:128x2`` sequences of 128 tokens in 2
-classes. An example is drawn when it is asked for, from its own seed, so that opening a source takes no time.
+classes. An example is drawn when it is asked for, from its own seed, so that opening a source takes no time. Where
+labels are sets, that of a class is itself and the class of half its number; where they are numbers, its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from jaxtyping import Int
 
 from tlj.data.fixed import FixedSource
 from tlj.data.images import Preprocessing
+from tlj.data.label_kinds import Labels
 from tlj.data.settings import DataSettings
 from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError
@@ -38,21 +40,23 @@ class DrawnExamples(FixedSource):
     """A source whose examples are drawn whenever they are asked for; the fields are those of a ``Source``.
 
     Attributes:
-      draw: from an example's own random numbers and its label to its arrays.
+      drawn: the class that each example is drawn from.
+      draw: from an example's own random numbers and its class to its arrays.
     """
 
     name: str
     classes: tuple[str, ...]
-    labels: Int[np.ndarray, " examples"]
+    labels: Labels
     ids: tuple[str, ...]
     digest: str
     preprocessing: Preprocessing | TextPreprocessing
+    drawn: Int[np.ndarray, " examples"]
     draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
     def batch(self, indices: Int[np.ndarray, " batch"], rows: slice = slice(None)) -> dict[str, np.ndarray]:
-        """Returns the arrays and the ``label`` (int32) of the examples at ``indices[rows]``."""
+        """Returns the arrays and the ``label`` of the examples at ``indices[rows]``."""
         indices = indices[rows]
-        drawn = [self.draw(_random_numbers(_EXAMPLES, int(index)), int(self.labels[index])) for index in indices]
+        drawn = [self.draw(_random_numbers(_EXAMPLES, int(index)), int(self.drawn[index])) for index in indices]
         arrays = {name: np.stack([example[name] for example in drawn]) for name in drawn[0]}
         return {**arrays, "label": self.labels[indices]}
 
@@ -80,7 +84,7 @@ def synthetic_images(settings: DataSettings, argument: str) -> DrawnExamples:
     # Mean and variance of a sum of two uniform whole numbers.
     mean = (_NOISE_LEVELS + _PATTERN_LEVELS - 2) / 2 / 255
     std = float(np.sqrt((_NOISE_LEVELS**2 + _PATTERN_LEVELS**2 - 2) / 12)) / 255
-    return _source(name, classes, Preprocessing(size, (mean,) * 3, (std,) * 3), draw)
+    return _source(settings, classes, Preprocessing(size, (mean,) * 3, (std,) * 3), draw)
 
 
 def synthetic_text(settings: DataSettings, argument: str) -> DrawnExamples:
@@ -106,26 +110,37 @@ def synthetic_text(settings: DataSettings, argument: str) -> DrawnExamples:
         ids[0] = FIRST_ID
         return {"input_ids": ids, "attention_mask": (np.arange(length) < real).astype(np.int32)}
 
-    return _source(name, classes, TextPreprocessing(length, VOCABULARY), draw)
+    return _source(settings, classes, TextPreprocessing(length, VOCABULARY), draw)
 
 
 def _source(
-    name: str,
+    settings: DataSettings,
     classes: int,
     preprocessing: Preprocessing | TextPreprocessing,
     draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]],
 ) -> DrawnExamples:
+    name, kind = settings.source, "" if settings.task == "multiclass" else f" {settings.task}"
     examples = max(EXAMPLES_PER_CLASS * classes, FEWEST_EXAMPLES)
+    drawn = (np.arange(examples) % classes).astype(np.int32)
     return DrawnExamples(
         name=name,
-        classes=tuple(str(label) for label in range(classes)),
-        labels=(np.arange(examples) % classes).astype(np.int32),
+        classes=() if settings.task == "regression" else tuple(str(label) for label in range(classes)),
+        labels=_labels(drawn, settings.task, classes),
         ids=tuple(f"{name}/{index}" for index in range(examples)),
         # The content follows from the name and the seed.
-        digest=hashlib.sha256(f"{name} {_SEED}".encode()).hexdigest()[:16],
+        digest=hashlib.sha256(f"{name} {_SEED}{kind}".encode()).hexdigest()[:16],
         preprocessing=preprocessing,
+        drawn=drawn,
         draw=draw,
     )
+
+
+def _labels(drawn: Int[np.ndarray, " examples"], task: str, classes: int) -> Labels:
+    if task == "regression":
+        return drawn.astype(np.float32)
+    if task == "multilabel":
+        return ((drawn[:, None] == np.arange(classes)) | (drawn[:, None] // 2 == np.arange(classes))).astype(np.int8)
+    return drawn
 
 
 def _random_numbers(*position: int) -> np.random.Generator:

@@ -15,16 +15,20 @@ from ml_collections import ConfigDict
 
 from tlj import config as configuration
 from tlj.benchmark.step_time import is_measured, mean_phase_steps, measure_step_times
+from tlj.distributed import agree, is_main
 from tlj.errors import InputError
 from tlj.experiments.arms import Arm
 from tlj.experiments.grid import Grid, make_grid
 from tlj.experiments.runner import check_same_config, run_all, train_one
-from tlj.training.identity import run_hash, with_data_hashes
+from tlj.training.identity import resolve_run, run_hash
 from tlj.training.manifest import format_label_table, label_table, start_of
 from tlj.training.model_source import source_identity
 from tlj.training.programs import Programs, count_compilations
 from tlj.training.run_files import write_json
 from tlj.training.setup import Setup, set_up
+
+# Tasks with an accuracy; what the evidence says of others is not settled.
+_JUDGED = ("multiclass", "binary")
 
 
 def _check_workdir(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> None:
@@ -41,13 +45,24 @@ def _check_workdir(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> Non
         )
 
 
-def _check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> dict[str, Setup]:
+def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> dict[str, Setup]:
     """Sets every run up without training anything, so that a mistake in the last arm costs no work on the first.
 
+    Args:
+      config: of the comparison.
+      grid: its runs.
+      workdir: of the comparison.
+
     Returns:
-      A setup of each arm, for its label table.
+      A setup of each arm, for its label table; one that a source is to be trained for has none.
+
+    Raises:
+      InputError: for anything in the config that cannot be done.
     """
     _check_workdir(config, grid, workdir)
+    if config.task not in _JUDGED:
+        what = f"a comparison is judged by accuracy, which {config.task} has none of"
+        raise InputError(what, where="config.task", do=f"set it to {' or '.join(_JUDGED)}, or use `tlj train`")
     setups = {}
     for run in grid.runs:
         check_same_config(workdir / run.folder, run.config)
@@ -110,8 +125,10 @@ def _measure_step_times(grid: Grid, workdir: pathlib.Path, programs: Programs) -
     for run in grid.runs:
         summaries[run.arm.name].append(json.loads((workdir / run.folder / "summary.json").read_text()))
     phase_steps = {name: mean_phase_steps(summaries[name], len(setup.phases)) for name, setup in setups.items()}
-    if not is_measured(json.loads(path.read_text()) if path.exists() else {}, setups, phase_steps):
-        write_json(path, measure_step_times(setups, programs, phase_steps))
+    if not agree(is_measured(json.loads(path.read_text()) if path.exists() else {}, setups, phase_steps)):
+        measured = measure_step_times(setups, programs, phase_steps)
+        if is_main():
+            write_json(path, measured)
 
 
 def _describe(config: ConfigDict, grid: Grid, setups: Mapping[str, Setup], command: str) -> dict[str, Any]:
@@ -160,32 +177,53 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
     """
     workdir = pathlib.Path(config.workdir)
     grid = make_grid(config)
-    setups = _check_before_work(config, grid, workdir)
-    if any(not (workdir / run.folder / "summary.json").exists() for run in grid.runs):
+    setups = check_before_work(config, grid, workdir)
+    if is_main() and any(not (workdir / run.folder / "summary.json").exists() for run in grid.runs):
         _print_label_tables(setups)
     begin, programs = time.monotonic(), Programs()
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / "config.json", {**configuration.to_dict(config), "workdir": ""})
-    write_json(workdir / "comparison.json", _describe(config, grid, setups, command))
+    if is_main():
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / "config.json", {**configuration.to_dict(config), "workdir": ""})
+        write_json(workdir / "comparison.json", _describe(config, grid, setups, command))
     with count_compilations() as compiled:
         if grid.source:
             _train_source(grid.source, workdir, programs)
         trained = run_all(grid.runs, workdir, programs, config.experiments.workers)
         _measure_step_times(grid, workdir, programs)
     counts = ", ".join(f"{name} {count}" for name, count in sorted(compiled.items()))
-    print(
-        f"{trained} runs trained, {len(grid.runs) - trained} already done, in {time.monotonic() - begin:.0f} s; "
-        f"{sum(compiled.values())} programs compiled" + (f" ({counts})" if counts else ""),
-        file=sys.stderr,
-    )
+    if is_main():
+        print(
+            f"{trained} runs trained, {len(grid.runs) - trained} already done, in {time.monotonic() - begin:.0f} s; "
+            f"{sum(compiled.values())} programs compiled" + (f" ({counts})" if counts else ""),
+            file=sys.stderr,
+        )
     return workdir
 
 
 def _train_source(config: dict[str, Any], workdir: pathlib.Path, programs: Programs) -> None:
     directory = workdir / "source"
-    if not (directory / "summary.json").exists():
+    if not agree((directory / "summary.json").exists()):
         what = f"source, {config['data']['source']}"
         train_one(config, directory, workdir, what, run_hash(config), programs)
+
+
+def set_up_run(config: ConfigDict) -> tuple[dict[str, Any], Setup]:
+    """Returns the resolved config of the one run that ``train`` trains, and its setup; nothing is written.
+
+    Args:
+      config: as ``train`` takes it.
+
+    Raises:
+      InputError: for anything in the config that cannot be done.
+    """
+    directory = pathlib.Path(config.workdir)
+    if (directory / "comparison.json").exists():
+        raise InputError("a comparison, not a run", where=str(directory), do="give another --workdir")
+    resolved = resolve_run(configuration.run_config(config))
+    if config.model.source:
+        resolved["model"]["source_hash"] = source_identity(resolved["model"], pathlib.Path(os.curdir))
+    check_same_config(directory, resolved)
+    return resolved, set_up(resolved, pathlib.Path(os.curdir))
 
 
 def train(config: ConfigDict) -> pathlib.Path:
@@ -201,19 +239,15 @@ def train(config: ConfigDict) -> pathlib.Path:
     Raises:
       InputError: for anything in the config that cannot be done, before any work.
     """
-    directory = pathlib.Path(config.workdir)
-    if (directory / "comparison.json").exists():
-        raise InputError("a comparison, not a run", where=str(directory), do="give another --workdir")
-    resolved = with_data_hashes(configuration.run_config(config))
-    if config.model.source:
-        resolved["model"]["source_hash"] = source_identity(resolved["model"], pathlib.Path(os.curdir))
-    check_same_config(directory, resolved)
-    _print_label_tables({config.strategy: set_up(resolved, pathlib.Path(os.curdir))})
+    directory, (resolved, setup) = pathlib.Path(config.workdir), set_up_run(config)
+    if is_main():
+        _print_label_tables({config.strategy: setup})
     what = f"{config.strategy}, {config.data.source}"
     base = pathlib.Path(os.curdir)
     summary = train_one(resolved, directory, base, what, run_hash(resolved), Programs())
     metrics = ", ".join(
         f"{name} {value:.4f}" for name, value in sorted(summary["metrics"].items()) if value is not None
     )
-    print(metrics, file=sys.stderr)
+    if is_main():
+        print(metrics, file=sys.stderr)
     return directory

@@ -16,7 +16,7 @@ from tlj.data.sources import open_source
 from tlj.errors import InputError
 from tlj.experiments.arms import Arm, parse_arm
 from tlj.experiments.twins import twin_diff
-from tlj.training.identity import run_hash, with_data_hashes
+from tlj.training.identity import resolve_run, run_hash
 from tlj.training.model_source import source_identity
 
 
@@ -71,7 +71,7 @@ class Grid:
 _SHARED = (
     *("data.source", "data.columns", "data.classes", "data.on_error", "data.skip_limit", "data.text.tokenizer"),
     *("data.train", "data.test", "data.test_fraction", "data.split_seed", "data.split_from", "data.min_per_class"),
-    *("model", "dtype"),
+    *("task", "model", "dtype"),
 )
 _LAID_OUT = ("strategy", "init", "seed", "label_budget", *configuration.ARRANGEMENT)
 
@@ -91,7 +91,7 @@ def _arm_config(config: ConfigDict, arm: Arm, source_hash: str) -> dict[str, Any
     # The source is named by a path; its hash keeps runs on one source apart from runs on the next at the same path.
     resolved = {**resolved, "model": {**resolved["model"], "source_hash": source_hash}}
     # Rules are for the arms whose strategy they are.
-    return with_data_hashes(resolved if arm.strategy.partition("+")[0] == "rules" else {**resolved, "rules": []})
+    return resolve_run(resolved if arm.strategy.partition("+")[0] == "rules" else {**resolved, "rules": []})
 
 
 def _source_config(config: ConfigDict) -> dict[str, Any] | None:
@@ -103,7 +103,7 @@ def _source_config(config: ConfigDict) -> dict[str, Any] | None:
     values = configuration.run_config(merged, strategy="scratch", init="scratch")
     # Rules and settings of groups are for the arms.
     groups = configuration.to_dict(config.pretrain).get("groups", {})
-    return with_data_hashes({**values, "model": {**values["model"], "source": ""}, "rules": [], "groups": groups})
+    return resolve_run({**values, "model": {**values["model"], "source": ""}, "rules": [], "groups": groups})
 
 
 def label_counts(config: ConfigDict) -> tuple[int, ...]:
@@ -112,7 +112,7 @@ def label_counts(config: ConfigDict) -> tuple[int, ...]:
     Raises:
       InputError: where two budgets are the same number.
     """
-    pool, _ = pool_and_test(open_source(DataSettings.of(config.data)), config.data)
+    pool, _ = pool_and_test(open_source(DataSettings.of(config.data, config.task)), config.data)
     counts = sorted(len(pool) if budget == "all" else budget for budget in config.label_budgets)
     if len(set(counts)) != len(counts):
         raise InputError(

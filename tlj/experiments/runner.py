@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
+import functools
 import json
 import pathlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+
+from tlj.distributed import PreemptedError, agree
 from tlj.errors import InputError
 from tlj.experiments.grid import PlannedRun
-from tlj.progress import Progress
+from tlj.progress import Progress, say
 from tlj.training.identity import decisive
-from tlj.training.loop import StoppedError, Surroundings, train_run
+from tlj.training.loop import train_run
+from tlj.training.non_finite import NonFiniteError
 from tlj.training.programs import Programs
+from tlj.training.run_progress import RunProgress
 from tlj.training.setup import set_up
+from tlj.training.surroundings import StoppedError, Surroundings
 
 
 def check_same_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -44,46 +50,69 @@ def run_all(runs: Sequence[PlannedRun], workdir: pathlib.Path, programs: Program
     """Trains every run that is not done, ``workers`` at a time in threads of this process.
 
     Runs share the compiled programs, and JAX leaves Python's lock while a program runs, so two small runs on two cores
-    take less time than one after the other. A stopped or failed run leaves the others' files whole.
+    take less time than one after the other. A stopped or failed run leaves the others' files whole. One whose loss was
+    not finite stops alone: the others are trained, and then it is told.
 
     Args:
       runs: the grid.
       workdir: of the comparison.
       programs: compiled once, used by all.
-      workers: runs at a time.
+      workers: runs at a time; on several devices one, as programs that wait for each other on every device must not
+        come to them in two orders.
 
     Returns:
       How many runs were trained; those that were done are not counted.
 
     Raises:
       KeyboardInterrupt: after every run has stopped, when the user stopped them.
+      NonFiniteError: after every other run was trained.
       Exception: the first that a run raised, after the others have stopped.
     """
-    missing = [run for run in runs if not (workdir / run.folder / "summary.json").exists()]
+    missing = agree([i for i, run in enumerate(runs) if not (workdir / run.folder / "summary.json").exists()])
     if not missing:
         return 0
     progress = Progress(f"{len(missing)} of {len(runs)} runs", len(missing))
-    shared = Surroundings(programs, threading.Event())
+    shared, diverged = Surroundings(programs, threading.Event()), []
 
     def train(run: PlannedRun) -> None:
         if shared.stop.is_set():
             raise StoppedError
         setup = set_up(run.config, workdir)
-        train_run(setup, workdir / run.folder, run.config_hash, shared)
+        try:
+            train_run(setup, workdir / run.folder, run.config_hash, shared)
+        except NonFiniteError as error:
+            say(f"tlj: {error}")
+            diverged.append(run)
         progress.advance(last=f"{run.arm.name}, {run.budget} labels, seed {run.seed}")
 
-    with progress.shown(), concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    with progress.shown():
+        _in_threads([functools.partial(train, runs[i]) for i in missing], workers, shared.stop)
+    if diverged:
+        which = ", ".join(str(run.folder) for run in diverged[:5])
+        raise NonFiniteError(
+            f"{len(diverged)} of {len(runs)} runs are not there, as their loss was not finite: {which}; the others are "
+            "trained and stay; lower the learning rate, or set config.on_nan to skip in another workdir"
+        )
+    return len(missing)
+
+
+def _in_threads(tasks: Sequence[Callable[[], None]], workers: int, stop: threading.Event) -> None:
+    """Does tasks, so many at a time, until the first fails or the user stops them; then the others stop, too."""
+    workers = workers if jax.device_count() == 1 else 1
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         try:
-            futures = [pool.submit(train, run) for run in missing]
+            futures = [pool.submit(task) for task in tasks]
             finished, _ = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
         except KeyboardInterrupt:
-            shared.stop.set()
+            stop.set()
             raise
         failures = [future.exception() for future in finished if future.exception()]
-        if failures:
-            shared.stop.set()
-            raise next((failure for failure in failures if not isinstance(failure, StoppedError)), failures[0])
-    return len(missing)
+        if failures and not isinstance(failures[0], PreemptedError):
+            # A run that is preempted writes a checkpoint, and so do the others: they are not stopped.
+            stop.set()
+    failures = [future.exception() for future in futures if future.done() and future.exception()]
+    if failures:
+        raise next((failure for failure in failures if not isinstance(failure, StoppedError)), failures[0])
 
 
 def train_one(
@@ -108,7 +137,7 @@ def train_one(
       The run's summary.
     """
     setup = set_up(config, base)
-    progress = Progress(what, config["steps"])
-    shared = dataclasses.replace(Surroundings(programs), on_step=progress.advance)
+    progress = RunProgress(what, config)
+    shared = Surroundings(programs, on_begin=progress.begin, on_step=progress.advance, on_window=progress.on_window)
     with progress.shown():
         return train_run(setup, directory, config_hash, shared)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tlj.errors import InputError
 from tlj.models.layers import MLP, SelfAttention, check_transformer
+from tlj.models.rematerialise import call_block
 
 POOLS = ("pooler", "first", "mean")
 
@@ -138,11 +139,13 @@ class BERTBlock(nn.Module):
 class BERT(nn.Module):
     """The backbone: token sequences to one feature vector each.
 
-    Blocks are a Python loop, so that a freeze boundary between two of them removes the backward pass below it.
+    Blocks are a Python loop, so that a freeze boundary between two of them removes the backward pass below it; what of
+    each is kept for the backward pass, ``remat`` says (``tlj.models.rematerialise``).
     """
 
     spec: BERTSpec
     dtype: jnp.dtype = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(
@@ -167,7 +170,8 @@ class BERT(nn.Module):
         embedding = TokenEmbedding(spec, self.dtype, name="embedding")
         tokens = embedding(ids, types, inputs["position_ids"] if packed else None, train=train)
         for i in range(spec.depth):
-            tokens = BERTBlock(spec, self.dtype, name=f"block{i}")(tokens, mask, train=train)
+            block = BERTBlock(spec, self.dtype, name=f"block{i}")
+            tokens = call_block(block, self.remat, tokens, mask, train=train)
         if spec.pool == "mean":
             features = (_packed_means(tokens, inputs) if packed else _means(tokens, mask)).astype(self.dtype)
         else:

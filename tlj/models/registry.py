@@ -15,6 +15,7 @@ from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError, nearest_name, unknown_name
 from tlj.models.bert import BERT, BERTSpec
 from tlj.models.layers import Classifier
+from tlj.models.rematerialise import check_policy
 from tlj.models.resnet import ResNet, ResNetSpec
 from tlj.models.vit import ViT, ViTSpec
 
@@ -46,10 +47,11 @@ class Family:
       name: what ``config.model.family`` says.
       spec: the frozen dataclass of its sizes; has ``num_classes`` (0: no head), ``depth`` and ``example(batch)``,
         inputs of zeros.
-      backbone: the Linen module, built from a spec and a compute dtype.
+      backbone: the Linen module, built from a spec, a compute dtype and a policy for what blocks keep.
       preprocessing: the class of what its inputs go through; data of another class does not fit.
       depth_of: from a parameter's path and the number of blocks to its depth.
       head_dropout: from a spec to the rate of the dropout before the head.
+      batch_norm: whether layers normalise with statistics of the batch; the backbone then has an ``axis_name``.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Family:
     preprocessing: type[Preprocessing | TextPreprocessing]
     depth_of: Callable[[str, int], int] = depth_of
     head_dropout: Callable[[Spec], float] = lambda spec: 0.0
+    batch_norm: bool = False
 
 
 def _bert_head_dropout(spec: BERTSpec) -> float:
@@ -68,7 +71,7 @@ FAMILIES = {
     family.name: family
     for family in (
         Family("vit", ViTSpec, ViT, Preprocessing),
-        Family("resnet", ResNetSpec, ResNet, Preprocessing),
+        Family("resnet", ResNetSpec, ResNet, Preprocessing, batch_norm=True),
         Family("bert", BERTSpec, BERT, TextPreprocessing, head_dropout=_bert_head_dropout),
     )
 }
@@ -142,13 +145,26 @@ def _is_whole(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def build(spec: Spec, dtype: str = "float32") -> Classifier:
+def build(spec: Spec, dtype: str = "float32", remat: str = "none", axis_name: str | None = None) -> Classifier:
     """Builds the module of a spec: a backbone that computes in ``dtype`` and a float32 head.
+
+    Args:
+      spec: the sizes.
+      dtype: what the backbone computes in; parameters, statistics of norms and softmax are float32.
+      remat: what blocks keep for the backward pass, one of ``tlj.models.rematerialise.POLICIES``.
+      axis_name: of the map over devices that the module is called in, over which BatchNorm takes its statistics; None
+        where it sees the whole batch.
+
+    Raises:
+      InputError: for a ``remat`` that does not exist.
 
     Example:
       >>> module = build(ViTSpec(num_classes=5, image_size=8, patch_size=2, width=16, depth=2, heads=2))
       >>> module.num_classes
       5
     """
+    check_policy(remat)
     family = family_of(spec)
-    return Classifier(family.backbone(spec, jnp.dtype(dtype)), spec.num_classes, family.head_dropout(spec))
+    over = {"axis_name": axis_name} if family.batch_norm else {}
+    backbone = family.backbone(spec, jnp.dtype(dtype), remat, **over)
+    return Classifier(backbone, spec.num_classes, family.head_dropout(spec))

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from tlj.errors import InputError
 from tlj.models.layers import ACTIVATIONS, check_choice
+from tlj.models.rematerialise import call_block
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +113,7 @@ class ConvNorm(nn.Module):
     stride: int
     spec: ResNetSpec
     dtype: jnp.dtype
+    axis_name: str | None = None
     scale_init: nn.initializers.Initializer = nn.initializers.ones
 
     @nn.compact
@@ -132,6 +134,7 @@ class ConvNorm(nn.Module):
             epsilon=self.spec.epsilon,
             dtype=self.dtype,
             scale_init=self.scale_init,
+            axis_name=self.axis_name,
             name="norm",
         )
         return norm(x, use_running_average=not train)
@@ -158,10 +161,11 @@ class ResNetBlock(nn.Module):
     stride: int
     spec: ResNetSpec
     dtype: jnp.dtype
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Float[Array, "batch h2 w2 features"]:
-        conv = functools.partial(ConvNorm, spec=self.spec, dtype=self.dtype)
+        conv = functools.partial(ConvNorm, spec=self.spec, dtype=self.dtype, axis_name=self.axis_name)
         zeros = nn.initializers.zeros
         out_width = self.width * self.spec.expansion
         if self.spec.block == "basic":
@@ -182,10 +186,16 @@ class ResNetBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The backbone: images to one feature vector each (mean over positions)."""
+    """The backbone: images to one feature vector each (mean over positions).
+
+    What of each block is kept for the backward pass, ``remat`` says (``tlj.models.rematerialise``). In a program that
+    is mapped over devices, ``axis_name`` is that of the map, and norms take the statistics of the batch over it.
+    """
 
     spec: ResNetSpec
     dtype: jnp.dtype = jnp.float32
+    remat: str = "none"
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -193,7 +203,7 @@ class ResNet(nn.Module):
     ) -> Float[Array, "batch features"]:
         spec = self.spec
         kernel, stride = (7, 2) if spec.stem == "imagenet" else (3, 1)
-        stem = ConvNorm(spec.stem_width, kernel, stride, spec, self.dtype, name="embedding")
+        stem = ConvNorm(spec.stem_width, kernel, stride, spec, self.dtype, self.axis_name, name="embedding")
         x = ACTIVATIONS[spec.activation](stem(images.astype(self.dtype), train=train))
         if spec.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=[(1, 1), (1, 1)])
@@ -201,6 +211,7 @@ class ResNet(nn.Module):
         for stage, (blocks, width) in enumerate(zip(spec.stage_depths, spec.stage_widths, strict=True)):
             for i in range(blocks):
                 stride = 1 if i else (2 if stage else spec.first_stage_stride)
-                x = ResNetBlock(width, stride, spec, self.dtype, name=f"block{index}")(x, train=train)
+                block = ResNetBlock(width, stride, spec, self.dtype, self.axis_name, name=f"block{index}")
+                x = call_block(block, self.remat, x, train=train)
                 index += 1
         return x.mean(axis=(1, 2))

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from tlj.errors import InputError
 from tlj.models.layers import MLP, SelfAttention, check_transformer
+from tlj.models.rematerialise import call_block
 
 POOLS = ("first", "mean", "pooler")
 
@@ -138,11 +139,13 @@ class ViTBlock(nn.Module):
 class ViT(nn.Module):
     """The backbone: images to one feature vector each.
 
-    Blocks are a Python loop, so that a freeze boundary between two of them removes the backward pass below it.
+    Blocks are a Python loop, so that a freeze boundary between two of them removes the backward pass below it; what of
+    each is kept for the backward pass, ``remat`` says (``tlj.models.rematerialise``).
     """
 
     spec: ViTSpec
     dtype: jnp.dtype = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(
@@ -152,7 +155,8 @@ class ViT(nn.Module):
         tokens = PatchEmbedding(spec, self.dtype, name="embedding")(images.astype(self.dtype), train=train)
         for i in range(spec.depth):
             rate = spec.stochastic_depth * i / max(spec.depth - 1, 1)
-            tokens = ViTBlock(spec, rate, self.dtype, name=f"block{i}")(tokens, train=train)
+            block = ViTBlock(spec, rate, self.dtype, name=f"block{i}")
+            tokens = call_block(block, self.remat, tokens, train=train)
         tokens = nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name="norm")(tokens)
         if spec.pool == "mean":
             return tokens[:, int(spec.class_token) :].mean(axis=1)

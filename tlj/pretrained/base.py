@@ -18,7 +18,7 @@ from tlj.models.registry import make_spec
 from tlj.models.shapes import leaf_shapes
 from tlj.pretrained.initialise import initial_variables
 from tlj.pretrained.load_report import array_hash
-from tlj.pretrained.run_source import open_source_of_run, places_of_source, read_run_file
+from tlj.pretrained.run_source import open_source_of_run, places_of_source
 from tlj.pretrained.source import PretrainedSource
 
 # The runs whose bases are being read: files that were tampered with may make a run its own base.
@@ -88,39 +88,42 @@ def base_digest(hashes: Mapping[str, str]) -> str:
     return hashlib.blake2b(lines.encode(), digest_size=8).hexdigest()
 
 
-def complete_params(run: pathlib.Path, base: Base, kept: Mapping[str, Any]) -> dict[str, Any]:
+def complete_params(run: pathlib.Path, base: Base, kept: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
     """Returns all parameters of a run that keeps a delta, nested.
 
     Args:
-      run: a run directory.
-      base: as its checkpoint tells it.
+      run: a run directory, or what else holds the checkpoint.
+      base: as the checkpoint tells it.
       kept: the parameters in the checkpoint, nested.
+      about: the run's ``config`` and ``manifest``, as the checkpoint tells them.
 
     Raises:
       InputError: where the base is gone or another one.
     """
     here, reading = run.resolve(), _READING.get()
     if here in reading:
-        raise InputError("a delta that is its own base", where=str(run), do="put back the run's own config.json")
+        raise InputError(
+            "a delta that is its own base", where=str(run), do="put back the source that it was trained on"
+        )
     token = _READING.set((*reading, here))
     try:
-        return _complete_params(run, base, kept)
+        return _complete_params(run, base, kept, about)
     finally:
         _READING.reset(token)
 
 
-def _complete_params(run: pathlib.Path, base: Base, kept: Mapping[str, Any]) -> dict[str, Any]:
+def _complete_params(
+    run: pathlib.Path, base: Base, kept: Mapping[str, Any], about: Mapping[str, Any]
+) -> dict[str, Any]:
     try:
-        model = read_run_file(run, "manifest.json")["model"]
+        model = about["manifest"]["model"]
         spec = make_spec(model["family"], model["spec"])
     except (KeyError, TypeError) as error:
-        raise InputError(
-            "the manifest does not tell the model", where=str(run / "manifest.json"), do="give a whole run directory"
-        ) from error
+        raise _untold(run, "manifest") from error
     flat = dict(traverse_util.flatten_dict(kept, sep="/"))
     paths = {path.removeprefix("params/") for path in leaf_shapes(spec) if path.startswith("params/")} - set(flat)
     problems = []
-    for place, opened in _origins(run, base):
+    for place, opened in _origins(run, base, about):
         try:
             variables, _ = initial_variables(base.init, spec, opened(), base.seed, copied=base.copied)
         except InputError as error:
@@ -135,14 +138,20 @@ def _complete_params(run: pathlib.Path, base: Base, kept: Mapping[str, Any]) -> 
     raise base.refusal("; ".join(problems) or "nothing is left at that place", str(run))
 
 
-def _origins(run: pathlib.Path, base: Base) -> Iterator[tuple[str, Callable[[], PretrainedSource | None]]]:
+def _origins(
+    run: pathlib.Path, base: Base, about: Mapping[str, Any]
+) -> Iterator[tuple[str, Callable[[], PretrainedSource | None]]]:
     """What the base may be made from, each with its name."""
     if base.init == "scratch":
         yield "the seed", lambda: None
         return
-    model = read_run_file(run, "config.json").get("model")
+    model = about["config"].get("model")
     if not isinstance(model, dict) or "family" not in model:
-        what = "the config does not tell the model"
-        raise InputError(what, where=str(run / "config.json"), do="put back the run's own config.json")
+        raise _untold(run, "config")
     for place in places_of_source(run, base.source):
         yield place, functools.partial(open_source_of_run, place, model)
+
+
+def _untold(run: pathlib.Path, name: str) -> InputError:
+    what = f"the {name} in a delta checkpoint does not tell the model"
+    return InputError(what, where=str(run), do="train the run again: its metadata was changed")

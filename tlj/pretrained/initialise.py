@@ -9,13 +9,13 @@ import zlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 from flax import traverse_util
 from jaxtyping import Array, Float, Key
 
-from tlj.models.registry import Spec, build
+from tlj.models.registry import Spec
+from tlj.models.shapes import initialisation
 from tlj.pretrained.load_plan import HEAD, plan_load
 from tlj.pretrained.load_report import LoadedLeaf, LoadReport, array_hash
 from tlj.pretrained.source import PretrainedSource
@@ -25,25 +25,21 @@ from tlj.streams import key
 _ALIGNMENT = 64
 
 
-def scratch_variables(
-    module: nn.Module, spec: Spec, backbone_key: Key[Array, ""], head_key: Key[Array, ""]
-) -> dict[str, Any]:
+def scratch_variables(spec: Spec, backbone_key: Key[Array, ""], head_key: Key[Array, ""]) -> dict[str, Any]:
     """Initialises a model anew: the backbone from one stream, the head from another.
 
     Args:
-      module: a ``Classifier``.
-      spec: its spec.
+      spec: of the model.
       backbone_key: of the ``backbone_init`` stream.
       head_key: of the ``head_init`` stream.
 
     Returns:
       ``{"params": ..., "batch_stats": ...}``; the statistics are empty for a family without.
     """
-    inputs = spec.example(1)
-    variables = module.init(backbone_key, inputs)
-    head = module.init(head_key, inputs)["params"].get("head")
+    initialise = initialisation(spec)
+    variables, head = initialise(backbone_key), initialise(head_key)["params"].get("head")
     params = variables["params"] if head is None else {**variables["params"], "head": head}
-    return {"params": params, "batch_stats": variables.get("batch_stats", {})}
+    return {"params": params, "batch_stats": variables["batch_stats"]}
 
 
 def moments(leaf: Float[np.ndarray, "..."]) -> tuple[np.float32, np.float32]:
@@ -156,20 +152,20 @@ def _scratch_program(spec: Spec, part: str) -> Callable[..., dict[str, Any]]:
     The head has a program of its own, so that it is the same array whatever becomes of the backbone, and a load does
     not draw a backbone that it throws away.
     """
-    module = build(spec)
+    initialise = initialisation(spec)
 
-    def initialise_scratch(backbone_key: Key[Array, ""], head_key: Key[Array, ""]) -> dict[str, Any]:
-        flat = traverse_util.flatten_dict(scratch_variables(module, spec, backbone_key, head_key), sep="/")
+    def initialise_scratch(part_key: Key[Array, ""]) -> dict[str, Any]:
+        flat = traverse_util.flatten_dict(initialise(part_key), sep="/")
         return {path: leaf for path, leaf in flat.items() if path.startswith(HEAD) == (part == "head")}
 
     return jax.jit(initialise_scratch)
 
 
 def _scratch_leaves(spec: Spec, seed: int, paths: Collection[str]) -> dict[str, Array]:
-    """Draws the parts of a model that hold some leaves: the head, the backbone, or both."""
-    keys = (key(seed, "backbone_init"), key(seed, "head_init"))
+    """Draws the parts of a model that hold some leaves, each from its own stream: the head, the backbone, or both."""
     parts = {"head" if path.startswith(HEAD) else "backbone" for path in paths}
-    return {path: leaf for part in sorted(parts) for path, leaf in _scratch_program(spec, part)(*keys).items()}
+    drawn = (_scratch_program(spec, part)(key(seed, f"{part}_init")) for part in sorted(parts))
+    return {path: leaf for leaves in drawn for path, leaf in leaves.items()}
 
 
 _mean_var_program = jax.jit(mean_var_params)

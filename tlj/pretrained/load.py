@@ -41,6 +41,8 @@ class Model:
       preprocessing: what its images must have gone through (``tlj.data.images``), or what its text must be.
       report: what became of every leaf when it was loaded.
       classes: names of the classes; empty where nobody tells.
+      task: what its outputs say: ``"multiclass"``, ``"binary"`` (two logits), ``"multilabel"`` (a logit for each class,
+        by itself) or ``"regression"`` (a number in the unit of the labels); empty where nobody tells.
       files: that travel with the model, by name: those of its tokenizer.
       location: where its source was found; empty for a model that was not loaded.
       identity: hash of what was there.
@@ -53,6 +55,7 @@ class Model:
     preprocessing: Preprocessing | TextPreprocessing
     report: LoadReport
     classes: tuple[str, ...] = ()
+    task: str = ""
     files: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
     location: str = ""
     identity: str = ""
@@ -147,14 +150,14 @@ def load(
     found = read_source(source, overrides=overrides, allow_missing=allow_missing, step=step)
     spec = found.spec if num_classes is None else dataclasses.replace(found.spec, num_classes=num_classes)
     variables, report = initial_variables(init, spec, found, seed, keep_head=num_classes is None)
-    classes = found.classes if num_classes is None else ()
     return Model(
         build(spec, dtype),
         variables,
         spec,
         found.preprocessing,
         report,
-        classes=classes,
+        classes=found.classes if num_classes is None else (),
+        task=found.task if num_classes is None else "",
         files=found.files,
         location=found.location,
         identity=found.identity,

@@ -53,6 +53,7 @@ class PretrainedSource:
       ignored: arrays that the model does not take, each with the reason.
       reset: paths of leaves that the source lacks, or has in another shape, and that it may lack.
       classes: names of the classes it was trained on; empty where nobody tells.
+      task: what its labels were, ``config.task`` of a run; empty where nobody tells.
       step: of the run's checkpoint; None for a checkpoint of another origin.
       files: that travel with the model, by name: those of its tokenizer.
       identity: hash of what is there, which tells one source from another at the same place.
@@ -65,6 +66,7 @@ class PretrainedSource:
     ignored: tuple[SourceLeaf, ...] = ()
     reset: frozenset[str] = frozenset()
     classes: tuple[str, ...] = ()
+    task: str = ""
     step: int | None = None
     files: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
     identity: str = ""

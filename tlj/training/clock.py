@@ -6,9 +6,12 @@ import collections
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
 SHORTEST_WINDOW = 20
+# Windows of a phase that are remembered, the latest; their median is that of a day of training as well as of a week.
+MOST_WINDOWS = 1000
 
 
 class Clock:
@@ -16,14 +19,52 @@ class Clock:
 
     A pause (an evaluation, a checkpoint) is charged to its name and taken out of the window it falls in. A wait for
     input is charged to its name and left in: the device may have been busy meanwhile. Windows are kept by phase, whose
-    steps differ, and none spans two.
+    steps differ, and none spans two. What a checkpoint holds of it goes on in the process that restores it.
+
+    Attributes:
+      charged: seconds by name.
+      train_s: seconds of all windows.
+      compile_s: seconds of compilation by phase.
     """
 
     def __init__(self) -> None:
         self.charged: collections.Counter[str] = collections.Counter()
         self.train_s = 0.0
-        self._windows: dict[int, list[float]] = collections.defaultdict(list)
+        self.compile_s: collections.Counter[int] = collections.Counter()
+        self._windows: dict[int, collections.deque[float]] = collections.defaultdict(_few)
+        self._started, self._earlier_s = time.perf_counter(), 0.0
         self.begin_phase(0)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Returns a clock that goes on from what ``to_json`` gave; an empty mapping is a clock that begins."""
+        clock = cls()
+        if content:
+            clock.charged.update(content["charged"])
+            clock.train_s, clock._earlier_s = content["train_s"], content["wall_s"]
+            clock.compile_s.update({int(index): seconds for index, seconds in content["compile_s"].items()})
+            for index, windows in content["windows"].items():
+                clock._windows[int(index)].extend(windows)
+        return clock
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what was measured so far, as JSON holds it."""
+        return {
+            "charged": dict(self.charged),
+            "train_s": self.train_s,
+            "wall_s": self.wall_s,
+            "compile_s": {str(index): seconds for index, seconds in self.compile_s.items()},
+            "windows": {str(index): list(windows) for index, windows in self._windows.items()},
+        }
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds since the run began, those of earlier processes up to their last checkpoint included."""
+        return self._earlier_s + time.perf_counter() - self._started
+
+    def compiled(self, index: int, seconds: float) -> None:
+        """Takes in seconds that were spent on compiling for a phase."""
+        self.compile_s[index] += seconds
 
     def begin_phase(self, index: int) -> None:
         """Begins the first window of a phase now; a window of the phase before that is not long enough is dropped."""
@@ -72,3 +113,7 @@ class Clock:
         """Returns the median seconds per step over the windows of a phase, or of all; None where there is none."""
         windows = [s for index, listed in self._windows.items() if phase in (None, index) for s in listed]
         return statistics.median(windows) if windows else None
+
+
+def _few() -> collections.deque[float]:
+    return collections.deque(maxlen=MOST_WINDOWS)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
 from tlj.freezing.optimizer import hyperparameters
+from tlj.freezing.partition import split
 from tlj.freezing.phases import Phase
 from tlj.models.registry import Spec
 from tlj.streams import key
@@ -18,7 +19,7 @@ from tlj.training.parallel import batch_sharding, replicated, state_shardings
 from tlj.training.programs import Program, Programs
 from tlj.training.setup import Setup, variable_shapes
 from tlj.training.state import TrainState, create_state, thaw_state
-from tlj.training.step import make_evaluate_step, make_train_step
+from tlj.training.step import Step, make_check_step, make_evaluate_step, make_train_step, make_update
 from tlj.training.step_settings import StepSettings
 
 
@@ -30,7 +31,8 @@ def run_keys(seed: int) -> dict[str, jax.Array]:
 def _shape_key(setup: Setup) -> tuple[Any, ...]:
     """What every program of a run depends on."""
     mesh = setup.mesh
-    return (setup.spec, setup.dtype, setup.preprocessing, tuple(mesh.shape.items()), tuple(mesh.devices.flat))
+    how = (setup.dtype, setup.config["remat"], setup.preprocessing)
+    return (setup.spec, *how, tuple(mesh.shape.items()), tuple(mesh.devices.flat))
 
 
 def _phase_key(setup: Setup, phase: Phase) -> tuple[Any, ...]:
@@ -49,15 +51,9 @@ def abstract_state(setup: Setup, phase: Phase) -> TrainState:
     return _abstract_state(setup.spec, phase, setup.settings, setup.mesh)
 
 
-def batch_shapes(setup: Setup, batch: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns the shape and sharding of every array of a batch, on the host or on the devices."""
-    sharding = batch_sharding(setup.mesh)
-    return {name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding) for name, array in batch.items()}
-
-
 def shape_key(batch: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Returns what of a batch decides which program takes it: the names and shapes of its arrays."""
-    return tuple(sorted((name, array.shape) for name, array in batch.items()))
+    """Returns what of a batch decides which program takes it: the names, shapes and types of its arrays."""
+    return tuple(sorted((name, array.shape, array.dtype) for name, array in batch.items()))
 
 
 def _leaf_shardings(setup: Setup, phase: Phase) -> TrainState:
@@ -95,28 +91,37 @@ def thawed_state(setup: Setup, old: Phase, phase: Phase, state: TrainState, prog
     return thaw_state(state, program.call(state.params, numbers), old, phase)
 
 
-def _jitted_step(setup: Setup, phase: Phase) -> jax.stages.Wrapped:
-    step = make_train_step(setup.module, phase, setup.settings, setup.preprocessing, setup.augmentation)
-    everywhere, shardings = replicated(setup.mesh), _leaf_shardings(setup, phase)
-    return jax.jit(
-        step,
-        in_shardings=(shardings, batch_sharding(setup.mesh), everywhere),
-        out_shardings=(shardings, everywhere),
-        donate_argnums=0,
+def _wrapped_step(
+    setup: Setup, phase: Phase, calls: int, make: Callable[..., Step] = make_train_step
+) -> jax.stages.Wrapped:
+    wrapper = setup.wrapper
+    step = make(
+        setup.training_module, phase, setup.settings, setup.preprocessing, setup.augmentation, rows=wrapper.rows
     )
+    return wrapper.wrap(step, _leaf_shardings(setup, phase), calls)
 
 
-def _step_shapes(setup: Setup, phase: Phase, batch: Mapping[str, Any]) -> tuple[Any, ...]:
-    return abstract_state(setup, phase), batch_shapes(setup, batch), run_keys(0)
+def _step_shapes(setup: Setup, phase: Phase, batch: Mapping[str, Any], calls: int) -> tuple[Any, ...]:
+    on_devices = all(isinstance(array, jax.Array) for array in batch.values())
+    shapes = (
+        {name: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding) for name, a in batch.items()}
+        if on_devices
+        else setup.wrapper.batch_shapes(batch, calls)
+    )
+    state = abstract_state(setup, phase)
+    if setup.wrapper.mesh.is_multi_process and setup.config["parallel"]["mode"] == "pmap":
+        # Each process gives and takes its own copy of what is the same everywhere.
+        state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state)
+    return state, shapes, run_keys(0)
 
 
 def lower_step(setup: Setup, phase: Phase) -> jax.stages.Lowered:
     """Returns the step of a phase as it goes into the compiler, for a usual batch."""
-    return _jitted_step(setup, phase).lower(*_step_shapes(setup, phase, setup.usual_batch))
+    return _wrapped_step(setup, phase, 1).lower(*_step_shapes(setup, phase, setup.usual_batch, 1))
 
 
 def step_program(
-    setup: Setup, phase: Phase, programs: Programs, batch: Mapping[str, Any] | None = None
+    setup: Setup, phase: Phase, programs: Programs, batch: Mapping[str, Any] | None = None, calls: int = 1
 ) -> tuple[Program, bool]:
     """Returns the compiled step of a phase for batches like one, and whether this call compiled it.
 
@@ -126,11 +131,38 @@ def step_program(
       setup: of the run.
       phase: of the run.
       programs: compiled programs to share.
-      batch: on the host or on the devices; None stands for a usual one of the run.
+      batch: on the devices, or the rows of this process on the host; None stands for a usual one of the run.
+      calls: steps that one call takes, of batches that are stacked.
+
+    Returns:
+      The program, whose FLOPs are those of one step, and whether it was compiled now.
     """
     batch = setup.usual_batch if batch is None else batch
-    program_key = ("step", *_phase_key(setup, phase), setup.augmentation, shape_key(batch))
-    return programs.get(program_key, lambda: _jitted_step(setup, phase), *_step_shapes(setup, phase, batch))
+    mode = setup.config["parallel"]["mode"]
+    program_key = ("step", mode, calls, *_phase_key(setup, phase), setup.augmentation, shape_key(batch))
+    return programs.get(
+        program_key,
+        lambda: _wrapped_step(setup, phase, calls),
+        *_step_shapes(setup, phase, batch, calls),
+        flops=lambda counted: _all_parts(setup, phase, counted),
+    )
+
+
+def _all_parts(setup: Setup, phase: Phase, counted: float) -> float:
+    """The FLOPs of a step on one device, of which the compiler has counted one part and the update."""
+    parts = setup.settings.accumulate
+    if parts == 1:
+        return counted
+    state = abstract_state(setup, phase)
+    update = jax.jit(make_update(phase, setup.settings))
+    once = update.lower(state, split(state.params, phase)[0]).cost_analysis()["flops"] / setup.mesh.shape["fsdp"]
+    return parts * (counted - once) + once
+
+
+def check_program(setup: Setup, phase: Phase, batch: Mapping[str, jax.Array]) -> Callable[..., tuple[Any, Any]]:
+    """Returns the compiled ``make_check_step`` of a phase for batches like one, which is on the devices."""
+    wrapped = _wrapped_step(setup, phase, 1, make_check_step)
+    return wrapped.lower(*_step_shapes(setup, phase, batch, 1)).compile()
 
 
 def evaluate_program(setup: Setup, programs: Programs, batch: Mapping[str, Any]) -> Program:
@@ -147,5 +179,7 @@ def evaluate_program(setup: Setup, programs: Programs, batch: Mapping[str, Any])
         )
 
     program_key = ("evaluate", *_shape_key(setup), setup.settings.adapters, shape_key(batch))
-    program, _ = programs.get(program_key, make, state.params, state.batch_stats, batch_shapes(setup, batch))
+    sharding = batch_sharding(setup.mesh)
+    shapes = {name: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding) for name, a in batch.items()}
+    program, _ = programs.get(program_key, make, state.params, state.batch_stats, shapes)
     return program

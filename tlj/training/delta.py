@@ -16,7 +16,7 @@ from tlj.training.initial import start_variables
 from tlj.training.setup import Setup
 
 # Orbax writes some 300 bytes for each leaf that is None, and these hold one for every frozen parameter.
-_MASKED = ("opt_state", "origin")
+_MASKED = ("opt_state", "origin", "ema")
 
 
 def _leaves_by_path(tree: Any) -> dict[str, Any]:

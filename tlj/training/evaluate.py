@@ -1,4 +1,4 @@
-"""Evaluation: every example once, on any batch size, and the numbers a run reports of itself."""
+"""Evaluation: every example once, on any batch size and any number of devices."""
 
 from __future__ import annotations
 
@@ -25,35 +25,32 @@ def predict(
     examples: Int[np.ndarray, " n"],
     batch_size: int,
     sharding: NamedSharding,
-) -> Float[np.ndarray, "n classes"]:
-    """Returns the logits of every example, in order.
+) -> Float[np.ndarray, "n outputs"]:
+    """Returns what the head says of every example, in order; of several processes, every one asks and gets all.
 
     Args:
-      program_of: from a batch to the compiled ``evaluate_step`` for its shapes.
+      program_of: from a batch to the compiled ``evaluate_step`` for its shapes, whose result every device has whole.
       variables: ``params`` and ``batch_stats``.
       reader: of the source that the examples are in.
       examples: indices; at least one.
-      batch_size: examples per call; the last call is padded and what it says of the padding is dropped.
+      batch_size: examples per call, rounded up so that every device has as many; the last call is padded, and what it
+        says of the padding is dropped.
       sharding: of a batch.
     """
     begun = []
-    for batch, places, mask in evaluation_batches(reader, examples, batch_size):
+    for batch, places, mask in evaluation_batches(reader, examples, dividing(batch_size, sharding.mesh.size)):
         evaluate = program_of(batch)
-        logits = evaluate(variables["params"], variables["batch_stats"], put_batch(batch, sharding))
-        begun.append((logits, places, mask))
+        outputs = evaluate(variables["params"], variables["batch_stats"], put_batch(batch, sharding))
+        begun.append((outputs, places, mask))
         # A host that reads faster than the device computes would fill the device with batches that wait.
         if len(begun) >= IN_FLIGHT:
             jax.block_until_ready(begun[-IN_FLIGHT][0])
-    logits = np.concatenate([np.asarray(logits)[mask] for logits, _, mask in begun])
-    restored = np.empty_like(logits)
-    restored[np.concatenate([places for _, places, _ in begun])] = logits
+    outputs = np.concatenate([np.asarray(outputs)[mask] for outputs, _, mask in begun])
+    restored = np.empty_like(outputs)
+    restored[np.concatenate([places for _, places, _ in begun])] = outputs
     return restored
 
 
-def loss_and_accuracy(logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"]) -> tuple[float, float]:
-    """Returns mean cross-entropy in nats and accuracy, computed in float64."""
-    wide = logits.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # a run that diverged has a loss that is not a number
-        log_partition = np.logaddexp.reduce(wide, axis=-1)
-        loss = log_partition - wide[np.arange(len(labels)), labels]
-    return float(loss.mean()), float((logits.argmax(-1) == labels).mean())
+def dividing(rows: int, devices: int) -> int:
+    """Returns a number of rows, or the next that divides over the devices."""
+    return -(-rows // devices) * devices

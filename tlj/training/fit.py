@@ -21,6 +21,8 @@ from tlj.pretrained.identity import content_identity
 from tlj.pretrained.overrides import Overrides, check_preprocessing
 from tlj.pretrained.source import PretrainedSource
 from tlj.training.model_source import open_model_source
+from tlj.training.task_checks import check_task
+from tlj.training.tasks import TASKS
 
 # Of images scaled to [0, 1], over ImageNet's training set: what most vision code normalises with.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -60,15 +62,17 @@ def fit_model(config: Mapping[str, Any], source: Source, augmentation: Augmentat
       InputError: where the model cannot take the data, or the config says of either what cannot be.
     """
     wanted = config["model"]
+    check_task(config, source, augmentation)
+    outputs = TASKS[config["task"]].outputs(len(source.classes))
     _check_kind(wanted["family"], source, augmentation)
     if wanted["family"] in FAMILIES:
         check_preprocessing(wanted["preprocessing"], wanted["family"])
     pretrained = open_model_source(wanted, base) if wanted["source"] else None
     files = tokenizer_files(config["data"], pretrained)
     if pretrained is None:
-        spec, preprocessing = _new_model(wanted, source, files)
+        spec, preprocessing = _new_model(wanted, source, outputs, files)
     else:
-        spec = dataclasses.replace(pretrained.spec, num_classes=len(source.classes))
+        spec = dataclasses.replace(pretrained.spec, num_classes=outputs)
         preprocessing = pretrained.preprocessing
     if source.preprocessing is not None:
         if misfit := source.preprocessing.misfit(spec):
@@ -130,10 +134,10 @@ def tokenizer_files(data: Mapping[str, Any], pretrained: PretrainedSource | None
 
 
 def _new_model(
-    wanted: Mapping[str, Any], source: Source, files: Mapping[str, pathlib.Path]
+    wanted: Mapping[str, Any], source: Source, outputs: int, files: Mapping[str, pathlib.Path]
 ) -> tuple[Spec, Preprocessing | TextPreprocessing]:
     """The spec and preprocessing of a model without a source: the config's, and where it leaves open, the data's."""
-    sizes: dict[str, Any] = {"num_classes": len(source.classes)}
+    sizes: dict[str, Any] = {"num_classes": outputs}
     told = Overrides({**wanted["settings"], **wanted["preprocessing"]})
     if source.preprocessing is not None:
         spec = make_spec(wanted["family"], wanted["settings"], **sizes, **source.preprocessing.sizes())

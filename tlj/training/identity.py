@@ -13,12 +13,15 @@ from tlj.named_paths import named_path
 from tlj.pretrained.formats.tokenizer_files import find_tokenizer_files
 from tlj.pretrained.identity import content_identity
 
-# How examples are read on this machine; no batch depends on it, so a run may go on with others.
-READING = ("memory", "threads", "workers")
+# How a run is carried out on this machine. It may go on otherwise: no number depends on it but for the last bits.
+CARRYING_OUT = (
+    *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat", "parallel"),
+    *("checkpoint.background", "checkpoint.deadline", "log.seconds", "log.tensorboard", "log.wandb"),
+)
 
 
-def with_data_hashes(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the config of a run with the hash of its data, and of a tokenizer that it names.
+def resolve_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the config of a run with what it leaves to the devices settled, and the hashes of what it only names.
 
     The data is named by a path; its hash keeps a run on one data set from going on with another at the same path.
 
@@ -28,8 +31,9 @@ def with_data_hashes(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
       InputError: where the data cannot be opened, or an image in it not be decoded.
     """
+    config = for_devices(config)
     data = config["data"]
-    settings = DataSettings.of(data)
+    settings = DataSettings.of(data, config["task"])
     source = open_source(settings)
     check_readable(source, settings)
     hashes = {"hash": source.digest}
@@ -39,10 +43,37 @@ def with_data_hashes(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "data": {**data, **hashes}}
 
 
+def for_devices(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the config of a run with batch and learning rate as numbers, where it says how they follow from devices.
+
+    Neither depends on the number of devices otherwise. A run that goes on elsewhere keeps the numbers it began with, or
+    is refused.
+
+    Args:
+      config: resolved, nested.
+    """
+    parallel, optimizer = config["parallel"], config["optimizer"]
+    batch = config["global_batch_size"]
+    if per_device := parallel["batch_per_device"]:
+        import jax
+
+        batch = per_device * jax.device_count()
+    rate = optimizer["learning_rate"]
+    if reference := optimizer["reference_batch"]:
+        rate = rate * batch / reference
+    return {
+        **config,
+        "global_batch_size": batch,
+        "optimizer": {**optimizer, "learning_rate": rate, "reference_batch": 0},
+        "parallel": {**parallel, "batch_per_device": 0},
+    }
+
+
 def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the config of a run without what decides nothing in it."""
-    data = {name: value for name, value in config["data"].items() if name not in READING}
-    return {**config, "data": data}
+    """Returns the config of a run, by dotted key, without what decides nothing in it."""
+    within = tuple(f"{name}." for name in CARRYING_OUT)
+    flat = configuration.flatten(config)
+    return {key: value for key, value in flat.items() if not f"{key}.".startswith(within)}
 
 
 def run_hash(config: Mapping[str, Any]) -> str:

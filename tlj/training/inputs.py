@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import jax
 from jaxtyping import Array, Float, Key
 
 from tlj.data.augment.chain import augment
 from tlj.data.augment.mix import mixed, partner_weights
 from tlj.data.images import Augmentation, Preprocessing, normalise
 from tlj.data.text import PACKED_INPUTS, TEXT_INPUTS, TextPreprocessing
+from tlj.rows import ALL, Rows
+from tlj.training.tasks import TASKS, Task
 
 Inputs = Array | dict[str, Array]
 
@@ -21,12 +22,12 @@ class TrainingInputs(NamedTuple):
 
     Attributes:
       inputs: what the module takes.
-      targets: probabilities of the classes, not smoothed.
+      targets: what the task wants of each output, not smoothed: probabilities, or a number.
       weight: of each example in the loss; None: all weigh alike.
     """
 
     inputs: Inputs
-    targets: Float[Array, "batch classes"]
+    targets: Float[Array, "batch outputs"]
     weight: Float[Array, " batch"] | None
 
 
@@ -35,7 +36,9 @@ def training_inputs(
     key: Key[Array, ""],
     preprocessing: Preprocessing | TextPreprocessing,
     augmentation: Augmentation,
-    num_classes: int,
+    outputs: int,
+    task: Task = TASKS["multiclass"],
+    rows: Rows = ALL,
 ) -> TrainingInputs:
     """Returns what a step takes of a training batch: images are augmented and mixed, text is not.
 
@@ -44,15 +47,17 @@ def training_inputs(
       key: of the ``augment`` stream at this step.
       preprocessing: of the model.
       augmentation: of training images.
-      num_classes: of the model.
+      outputs: of the model.
+      task: what labels are.
+      rows: of the global batch that the batch is.
     """
-    targets, weight = jax.nn.one_hot(batch["label"], num_classes), batch.get("weight")
+    targets, weight = task.targets(batch, outputs), batch.get("weight")
     if isinstance(preprocessing, TextPreprocessing):
         return TrainingInputs(evaluation_inputs(batch, preprocessing), targets, weight)
-    images = augment(batch["image"], key, augmentation, preprocessing.image_size, batch.get("aspect"))
+    images = augment(batch["image"], key, augmentation, preprocessing.image_size, batch.get("aspect"), rows)
     if augmentation.mixup or augmentation.cutmix:
-        pixels, share = partner_weights(images.shape[:3], key, augmentation)
-        images, targets, weight = mixed(images, targets, weight, pixels, share)
+        pixels, share = partner_weights(images.shape[:3], key, augmentation, rows)
+        images, targets, weight = mixed(images, targets, weight, pixels, share, rows)
     return TrainingInputs(normalise(images, preprocessing), targets, weight)
 
 

@@ -1,210 +1,74 @@
-"""What a run's checkpoint holds, what is frozen in it, and how far the rest has moved from where it started."""
+"""What a checkpoint holds, what is frozen in it, and how far the rest has moved from where its run started."""
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from flax import traverse_util
 
-from tlj.errors import InputError
 from tlj.freezing.digests import leaf_digests
 from tlj.freezing.modes import norm_mode
-from tlj.freezing.phases import FROZEN, Group, Layout, Phase
-from tlj.freezing.strategies import parse_strategy
-from tlj.models.lora import Adapters
-from tlj.models.registry import make_spec
-from tlj.pretrained.load_report import array_hash
-from tlj.pretrained.run_source import open_source_of_run, places_of_source, read_run_file
-from tlj.pretrained.runs import checkpoint_metadata, read_variables
-from tlj.pretrained.source import PretrainedSource
-from tlj.training.initial import run_variables
-from tlj.training.phase_record import PhaseRecord
-from tlj.training.setup import model_layout
-
-Arrays = Mapping[str, np.ndarray]
+from tlj.freezing.phases import FROZEN, Layout, Phase
+from tlj.training.checkpoint_sizes import array_row, bytes_by_field, optimizer_bytes, state_rows
+from tlj.training.setup import variable_shapes
+from tlj.training.stored_run import Arrays, StoredRun, open_stored_run, start_of_run
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Run:
-    """A run as its files tell it.
-
-    Attributes:
-      directory: of the run.
-      config: resolved.
-      manifest: of the run.
-      step: of the latest checkpoint.
-      params: by path.
-      statistics: by path.
-      record: of the phase that the checkpoint is in.
-      layout: of the model, its adapters included.
-      phases: up to that of the checkpoint; of their groups only names and norm modes are told.
-      base: what the checkpoint says of the parameters that it leaves out; None where it holds everything.
-    """
-
-    directory: pathlib.Path
-    config: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-    step: int
-    params: Arrays
-    statistics: Arrays
-    record: PhaseRecord
-    layout: Layout
-    phases: tuple[Phase, ...]
-    base: Mapping[str, Any] | None
-
-    @property
-    def phase(self) -> Phase:
-        """The phase that the checkpoint is in."""
-        return self.phases[-1]
-
-    @property
-    def adapters(self) -> Adapters | None:
-        """The settings of the run's adapters."""
-        adapters = self.manifest["model"].get("adapters")
-        return Adapters(**adapters) if adapters else None
-
-
-def _open(run: pathlib.Path) -> _Run:
-    if not (run / "manifest.json").is_file():
-        raise InputError("no run of tlj here (there is no manifest.json)", where=str(run), do="give a run directory")
-    manifest, config = read_run_file(run, "manifest.json"), read_run_file(run, "config.json")
-    missing = [name for name in ("model", "phases", "init", "load_report") if name not in manifest]
-    if missing:
-        what = f"not a manifest of a run: no {', '.join(missing)}"
-        raise InputError(what, where=str(run / "manifest.json"), do="give a whole run directory")
-    variables, step = read_variables(run)
-    metadata = checkpoint_metadata(run, step)
-    record = _record(metadata, run, step)
-    adapters = manifest["model"].get("adapters")
-    spec = make_spec(manifest["model"]["family"], manifest["model"]["spec"])
-    layout = model_layout(spec, Adapters(**adapters) if adapters else None)
-    return _Run(
-        directory=run,
-        config=config,
-        manifest=manifest,
-        step=step,
-        params=traverse_util.flatten_dict(variables["params"], sep="/"),
-        statistics=traverse_util.flatten_dict(variables["batch_stats"], sep="/"),
-        record=record,
-        layout=layout,
-        phases=_phases(manifest)[: record.index + 1],
-        base=metadata.get("base"),
-    )
-
-
-def _record(metadata: Mapping[str, Any], run: pathlib.Path, step: int) -> PhaseRecord:
-    """What the checkpoint itself says of its phase: a plateau is nowhere else to be found."""
-    if "record" not in metadata:
-        raise InputError(
-            f"the checkpoint of step {step} does not say what phase it is in",
-            where=str(run),
-            do="train the run again: it was made by another version of tlj",
-        )
-    return PhaseRecord.from_json(metadata["record"])
-
-
-def _phases(manifest: Mapping[str, Any]) -> tuple[Phase, ...]:
-    """The run's phases, as far as the manifest has them: what trains in which group, and which norms adapt."""
-    return tuple(
-        Phase(
-            labels=tuple(sorted(told["labels"].items())),
-            groups=tuple(
-                Group(group["name"], norm_mode=group["norm_mode"])
-                for group in told["groups"]
-                if group["name"] != FROZEN
-            ),
-            adapting=tuple(told.get("adapting", ())),
-        )
-        for told in manifest["phases"]
-    )
-
-
-def _source_of(run: _Run) -> PretrainedSource | None:
-    """The run's model source, which holds what the run says it loaded, or None where it is gone or another by now."""
-    model = run.config["model"]
-    for place in places_of_source(run.directory, model["source"]):
-        try:
-            found = open_source_of_run(place, model)
-            if _is_loaded_from(found, run.manifest["load_report"]):
-                return found
-        except InputError:  # Damaged: what the run itself holds can be told all the same.
-            continue
-    return None
-
-
-def _is_loaded_from(source: PretrainedSource, load_report: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a source holds the very values that a run says it loaded."""
-    hashes = {row["path"]: row["hash"] for row in load_report if row["hash"] and row["path"]}
-    return all(
-        path in source.leaves and array_hash(source.leaves[path].read()) == found for path, found in hashes.items()
-    )
-
-
-def _initial(run: _Run) -> tuple[Arrays, Arrays] | None:
-    """The parameters and statistics that the run started from, made again; None where its source is gone."""
-    manifest, source = run.manifest, _source_of(run)
-    if manifest["init"] != "scratch" and source is None:
-        return None
-    variables, _ = run_variables(
-        manifest["init"],
-        make_spec(manifest["model"]["family"], manifest["model"]["spec"]),
-        source,
-        run.config["seed"],
-        copied=parse_strategy(run.config["strategy"]).copied,
-        adapters=run.adapters,
-    )
-    variables = jax.device_get(variables)
-    return tuple(traverse_util.flatten_dict(variables[name], sep="/") for name in ("params", "batch_stats"))
-
-
-def inspect_run(directory: pathlib.Path) -> dict[str, Any]:
-    """Reads a run's latest checkpoint and compares it with what the run, and its phase, started from.
+def inspect_run(directory: pathlib.Path, step: int | str | None = None) -> dict[str, Any]:
+    """Reads a checkpoint and compares it with what its run, and its phase, started from.
 
     Args:
-      directory: of the run.
+      directory: a run, its folder of checkpoints, or one of them; of other files only the model source is looked for.
+      step: of the checkpoint: a number, ``"best"``, or None or ``"latest"``.
 
     Returns:
-      ``step`` and ``phase`` of the checkpoint; ``kept`` (all, or trainable for a delta) and ``base`` (what a delta is
-      a delta on, or None); ``phase_starts``; ``leaves`` (path, shape, dtype, group) and
-      ``statistics`` (path, shape, dtype, norm mode, distance from the init); ``frozen_since_phase_start_unchanged`` and
-      ``changed_since_phase_start`` (paths frozen in this phase whose bytes are not those of its start);
-      ``never_trained`` (number of parameters that no phase so far has trained) and ``largest_frozen_change`` (the
-      largest absolute one among them); and ``moved_by_depth`` (``moved_by_depth``). Distances, the largest change and
-      the last are None where the run's model source is gone or another.
+      ``step`` and ``phase`` of the checkpoint; ``metrics`` (of its validation); ``evaluated`` (params, or ema for
+      averages, which then stand in place of the parameters here); ``kept`` (all, or trainable for a delta), ``base``
+      (what a delta is a delta on, or None) and ``base_problem`` (why that is not to be had, or None); ``phase_starts``;
+      ``leaves`` (path, shape, dtype, bytes, group, optimizer_bytes), ``statistics`` (path, shape, dtype, bytes, norm
+      mode, distance from the init) and ``others`` (all else in the state: path, shape, dtype, bytes); ``bytes`` (by
+      field of the state, total and on_disk); ``frozen_since_phase_start_unchanged`` and ``changed_since_phase_start``
+      (paths frozen in this phase whose bytes are not those of its start); ``never_trained`` (number of parameters that
+      no phase so far has trained) and ``largest_frozen_change`` (the largest absolute one among them); and
+      ``moved_by_depth`` (``moved_by_depth``). Distances, the largest change and the last are None where the run's start
+      cannot be made again.
 
     Raises:
-      InputError: where there is no run, or it has no checkpoint, or a delta whose base is gone or another one.
+      InputError: where there is no such checkpoint, it cannot be read, or it does not tell its run.
     """
-    run = _open(directory)
-    initial, phase = _initial(run), run.phase
-    never = set.intersection(*(set(run.params) - set(one.trained) for one in run.phases))
-    changed = _changed_since_phase_start(run)
+    run = open_stored_run(directory, step)
+    initial, rows = start_of_run(run), state_rows(run.stored)
+    base, changed = run.stored.metadata.get("base"), _changed_since_phase_start(run)
+    never = set.intersection(*(set(run.phase.label_of) - set(one.trained) for one in run.phases))
     return {
-        "step": run.step,
-        "phase": run.record.index,
-        "kept": "trainable" if run.base else "all",
-        "base": run.base,
-        "phase_starts": run.record.starts,
-        "leaves": [
-            {"path": path, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "group": phase.label_of[path]}
-            for path, leaf in sorted(run.params.items())
-        ],
+        "step": run.stored.step,
+        "phase": run.record.phase.index,
+        "metrics": dict(run.stored.metadata.get("metrics") or {}),
+        "evaluated": run.stored.metadata.get("evaluated", "params"),
+        "kept": "trainable" if base else "all",
+        "base": base,
+        "base_problem": run.base_problem or None,
+        "phase_starts": run.record.phase.starts,
+        "leaves": _parameters(run, rows.get("opt_state", [])),
         "statistics": [
             {
-                "path": path,
-                "shape": list(leaf.shape),
-                "dtype": str(leaf.dtype),
-                "norm_mode": norm_mode(phase, path.rpartition("/")[0]),
+                **array_row(path, leaf),
+                "norm_mode": norm_mode(run.phase, path.rpartition("/")[0]),
                 "distance": _norm([leaf - initial[1][path]]) if initial else None,
             }
             for path, leaf in sorted(run.statistics.items())
         ],
-        "frozen_since_phase_start_unchanged": not changed,
+        "others": [
+            {**row, "path": f"{field}/{row['path']}".rstrip("/")}
+            for field, of_field in rows.items()
+            if field not in ("params", "batch_stats")
+            for row in of_field
+        ],
+        "bytes": bytes_by_field(run.stored),
+        "frozen_since_phase_start_unchanged": None if run.base_problem else not changed,
         "changed_since_phase_start": changed,
         "never_trained": len(never),
         "largest_frozen_change": _largest_change(never, run.params, initial[0]) if initial else None,
@@ -212,11 +76,29 @@ def inspect_run(directory: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def _changed_since_phase_start(run: _Run) -> list[str]:
+def _parameters(run: StoredRun, optimizer: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for every parameter of the model; a delta holds no bytes of those that it leaves out."""
+    shapes = traverse_util.flatten_dict(variable_shapes(run.spec, run.adapters)["params"], sep="/")
+    groups, held = run.phase.label_of, run.stored.shapes["params"]
+    moments = optimizer_bytes(optimizer, groups)
+    rows = [array_row(path, run.params.get(path, shapes[path])) for path in sorted(groups)]
+    return [
+        {
+            **row,
+            "bytes": row["bytes"] if row["path"] in held else 0,
+            "group": groups[row["path"]],
+            "optimizer_bytes": moments[row["path"]],
+        }
+        for row in rows
+    ]
+
+
+def _changed_since_phase_start(run: StoredRun) -> list[str]:
     now = leaf_digests(run.params) | leaf_digests(run.statistics)
-    still = [path for path, label in run.phase.labels if label == FROZEN]
+    # Of a delta whose base is gone, what it leaves out cannot be told.
+    still = [path for path, label in run.phase.labels if label == FROZEN and path in now]
     still += [path for path in run.statistics if norm_mode(run.phase, path.rpartition("/")[0]) == "frozen"]
-    return sorted(path for path in still if now[path] != run.record.start_digests[path])
+    return sorted(path for path in still if now[path] != run.record.phase.start_digests.get(path))
 
 
 def _largest_change(paths: set[str], params: Arrays, initial: Arrays) -> float:

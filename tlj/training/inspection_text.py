@@ -5,32 +5,65 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_FIELDS = {
+    "params": "parameters",
+    "batch_stats": "statistics",
+    "opt_state": "optimizer state",
+    "ema": "averages",
+    "origin": "origin of L2-SP",
+}
+
 
 def format_inspection(report: Mapping[str, Any]) -> str:
     """Returns an inspection (``tlj.training.inspection.inspect_run``) as text."""
-    starts, index = report["phase_starts"], report["phase"]
-    parts = [f"step {report['step']}, phase {index} (from step {starts[index]}){_kept(report)}", _leaves(report)]
-    if report["moved_by_depth"] is None:
+    parts = [_what(report), _leaves(report), _bytes(report["bytes"])]
+    if report["moved_by_depth"] is not None:
+        parts += [_moved(report["moved_by_depth"]), _never_trained(report)]
+    elif report["base_problem"] is None:
         parts.append("the model source of this run is gone or another one: what moved since its start cannot be told")
     else:
-        parts += [_moved(report["moved_by_depth"]), _never_trained(report)]
+        parts.append(
+            f"what this checkpoint leaves out cannot be made again, so of it there is less to tell: "
+            f"{report['base_problem']}"
+        )
     if report["statistics"]:
         parts.append(_statistics(report["statistics"]))
     return "\n\n".join([*parts, _since_phase_start(report)])
 
 
-def _kept(report: Mapping[str, Any]) -> str:
-    if report["kept"] == "all":
-        return ""
-    base = report["base"]
-    origin = f"source {base['source']!r}" if base["source"] else f"the seed {base['seed']}"
-    return f"\nkept: {report['kept']}, the rest is the base {base['digest']} ({base['init']}, from {origin})"
+def _what(report: Mapping[str, Any]) -> str:
+    index = report["phase"]
+    lines = [f"step {report['step']}, phase {index} (from step {report['phase_starts'][index]})"]
+    if base := report["base"]:
+        origin = f"source {base['source']!r}" if base["source"] else f"the seed {base['seed']}"
+        what = f"kept: {report['kept']}, the rest is the base {base['digest']} ({base['init']}, from {origin})"
+        lines.append(what)
+    if report["metrics"]:
+        lines.append(", ".join(f"{name} {_figure(value)}" for name, value in sorted(report["metrics"].items())))
+    if report["evaluated"] == "ema":
+        lines.append("of the parameters that train, the moving averages are told, as the run was evaluated")
+    return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.6g}"
 
 
 def _leaves(report: Mapping[str, Any]) -> str:
-    rows = [(leaf, leaf["group"]) for leaf in report["leaves"]]
-    rows += [(leaf, f"statistics, {leaf['norm_mode']}") for leaf in report["statistics"]]
-    return _table([(leaf["path"], f"{leaf['dtype']}{leaf['shape']}", label) for leaf, label in rows])
+    rows = [("leaf", "array", "bytes", "of optimizer", "group")]
+    rows += [_row(leaf, leaf["group"], f"{leaf['optimizer_bytes']:,}") for leaf in report["leaves"]]
+    rows += [_row(leaf, f"statistics, {leaf['norm_mode']}", "0") for leaf in report["statistics"]]
+    return _table(rows)
+
+
+def _row(leaf: Mapping[str, Any], group: str, of_optimizer: str) -> tuple[str, ...]:
+    return leaf["path"], f"{leaf['dtype']}{leaf['shape']}", f"{leaf['bytes']:,}", of_optimizer, group
+
+
+def _bytes(fields: Mapping[str, int]) -> str:
+    known = [f"{fields[name]:,} of {words}" for name, words in _FIELDS.items() if fields.get(name)]
+    rest = sum(size for name, size in fields.items() if name not in (*_FIELDS, "total", "on_disk"))
+    return f"bytes: {', '.join([*known, f'{rest:,} of other'])}: {fields['total']:,}; in files: {fields['on_disk']:,}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -69,13 +102,15 @@ def _statistics(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _since_phase_start(report: Mapping[str, Any]) -> str:
-    start = report["phase_starts"][report["phase"]]
+    start, unchanged = report["phase_starts"][report["phase"]], report["frozen_since_phase_start_unchanged"]
     frozen = sum(leaf["group"] == "frozen" for leaf in report["leaves"])
     still = sum(row["norm_mode"] == "frozen" for row in report["statistics"])
     what = f"{frozen} frozen leaves" + (f" and {still} frozen statistics" if still else "")
     if not frozen and not still:
         return f"nothing is frozen in phase {report['phase']}"
-    if report["frozen_since_phase_start_unchanged"]:
+    if unchanged is None and not report["changed_since_phase_start"]:
+        return f"whether the {what} of phase {report['phase']} have changed since it began cannot be told of all"
+    if unchanged:
         return f"the {what} of phase {report['phase']} have not changed since it began at step {start}"
     changed = ", ".join(report["changed_since_phase_start"])
     return f"of the {what} of phase {report['phase']}, these have changed since it began at step {start}: {changed}"

@@ -7,51 +7,37 @@ import dataclasses
 import functools
 import json
 import pathlib
-import sys
-import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from tlj.data.splits import SealedTest
+from tlj.distributed import PreemptedError, agree, barrier, is_main, stop_requested
 from tlj.freezing.digests import check_phase_end
 from tlj.pretrained.formats.tokenizer_files import carry_tokenizer_files
 from tlj.pretrained.runs import TOKENIZER
+from tlj.progress import say
+from tlj.training.averages import averaged
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.clock import Clock
 from tlj.training.compiled import abstract_state, initial_state, run_keys, thawed_state
-from tlj.training.delta import delta_of
+from tlj.training.dues import Dues
 from tlj.training.held_out import final_metrics, predict_test, validate
 from tlj.training.initial import start_variables
 from tlj.training.manifest import check_same_split, manifest
+from tlj.training.non_finite import refuse
 from tlj.training.phase_record import PhaseRecord
-from tlj.training.programs import Programs
-from tlj.training.run_files import MetricsLog, read_metrics, write_json
+from tlj.training.run_checkpoints import open_checkpoints
+from tlj.training.run_files import read_metrics, write_json
+from tlj.training.run_lock import run_lock
+from tlj.training.run_logs import LOG, RunLogs
+from tlj.training.run_record import RunRecord
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
-from tlj.training.stepping import INPUT_WAIT, StepPrograms, Window, batches_from
+from tlj.training.stepping import INPUT_WAIT, StepPrograms, Window, calls_from, take_call
+from tlj.training.stopping import Stopping, early_stopping
 from tlj.training.summary import run_summary, state_digests
+from tlj.training.surroundings import StoppedError, Surroundings
 
-LOG, PREDICTIONS, MANIFEST = "metrics.jsonl", "predictions.parquet", "manifest.json"
-
-
-class StoppedError(Exception):
-    """The run was asked to stop; its files let it go on later."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Surroundings:
-    """What the runs of one process share.
-
-    Attributes:
-      programs: compiled once, used by all.
-      stop: set to make every run stop at its next step.
-      on_step: told how many steps are newly done, those of an earlier process included, for a progress bar.
-    """
-
-    programs: Programs = dataclasses.field(default_factory=Programs)
-    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
-    on_step: Callable[[int], None] = lambda steps: None
+PREDICTIONS, MANIFEST = "predictions.parquet", "manifest.json"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,10 +47,21 @@ class _Run:
     setup: Setup
     directory: pathlib.Path
     shared: Surroundings
-    clock: Clock
     checkpoints: Checkpoints
-    # Seconds of compilation by phase; the programs of a phase that another run has compiled cost nothing.
-    compile_s: dict[int, float] = dataclasses.field(default_factory=dict)
+    record: RunRecord
+    clock: Clock
+    logs: RunLogs
+    stopping: Stopping | None
+    dues: Dues
+
+    def is_over(self, step: int) -> bool:
+        """Whether the run is over at a step."""
+        return step >= self.dues.steps or self.record.stopped_at is not None
+
+    def phase_is_over(self, step: int) -> bool:
+        """Whether the phase that the run is in is over at a step."""
+        following = self.setup.phases[self.record.phase.index + 1 :][:1]
+        return self.is_over(step) or self.record.phase.is_over(following[0].start if following else None, step)
 
 
 def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: Surroundings) -> dict[str, Any]:
@@ -80,114 +77,153 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
       The content of ``summary.json``.
 
     Raises:
-      InputError: if the directory holds a checkpoint of another config or phase, or a delta of another base.
+      InputError: if another process trains it; or the directory holds a checkpoint of another config or phase, or a
+        delta of another base.
       FrozenChangedError: if anything frozen changed.
       StoppedError: if asked to stop.
+      PreemptedError: if the process is to end, by SIGTERM; a checkpoint of this very step was written.
+      NonFiniteError: if a loss or gradient was not finite and the config says to stop.
     """
     done, predictions = directory / "summary.json", directory / PREDICTIONS
-    if done.exists():
+    if agree(done.exists()):
         return json.loads(done.read_text())
-    begin = time.perf_counter()
-    # A process that was killed after its test has left the predictions, and the test stays closed.
-    sealed = SealedTest(setup.split.test, int(predictions.exists()))
-    latest, delta = setup.config["checkpoint"]["latest"], delta_of(setup)
-    with Checkpoints(directory / "checkpoints", latest, config_hash, setup.phases, delta) as checkpoints:
-        run = _Run(setup, directory, shared, Clock(), checkpoints)
-        restored = checkpoints.restore_latest(functools.partial(abstract_state, setup))
+    with _only_here(directory):
+        # A process that was killed after its test has left the predictions, and the test stays closed.
+        sealed = SealedTest(setup.split.test, int(agree(predictions.exists())))
         check_same_split(setup, directory / MANIFEST)
-        state, record = restored or _start(run, config_hash)
-        state = _train(run, state, record)
-    if not sealed.opened:
-        with run.clock.pause("evaluate"):
-            predict_test(setup, shared.programs, state, sealed, predictions)
-    metrics = final_metrics(predictions)
-    rows = read_metrics(directory / LOG)
-    metrics["train_loss"] = next((row["loss"] for row in reversed(rows) if "loss" in row), None)
-    summary = run_summary(setup, run.clock, metrics, record, sealed.opened)
-    summary["timing"] |= {
-        "wall_s": time.perf_counter() - begin,
-        "compile_s": sum(run.compile_s.values()),
-        "compile_s_by_phase": {str(index): seconds for index, seconds in run.compile_s.items()},
-    }
-    write_json(done, summary)
-    return summary
+        variables, made_of = _begin(setup, directory, config_hash)
+        with open_checkpoints(setup, directory, config_hash, made_of) as checkpoints:
+            state, record = checkpoints.restore_latest(functools.partial(abstract_state, setup)) or _first(
+                setup, shared, variables
+            )
+            clock, step = Clock.from_json(record.clock), int(state.step)
+            dues, stopping = Dues.of(setup.config, setup.phases), early_stopping(setup.config, record.stopping)
+            with RunLogs(setup, directory, config_hash, step, shared.on_window) as logs:
+                run = _Run(setup, directory, shared, checkpoints, record, clock, logs, stopping, dues)
+                shared.on_begin(step)
+                state = _train(run, state)
+        if not sealed.opened:
+            with clock.pause("evaluate"):
+                predict_test(setup, shared.programs, averaged(state, setup.config), sealed, predictions)
+        return _finish(run, sealed, done, predictions)
 
 
-def _start(run: _Run, config_hash: str) -> tuple[TrainState, PhaseRecord]:
-    """Writes what the run is made of, and returns its state at step 0 with the record of its first phase."""
-    setup = run.setup
-    write_json(run.directory / "config.json", setup.config)
+def _only_here(directory: pathlib.Path) -> contextlib.AbstractContextManager[None]:
+    """Holds the directory of a run; the main process does so for all that train it together."""
+    return run_lock(directory) if is_main() else contextlib.nullcontext()
+
+
+def _begin(setup: Setup, directory: pathlib.Path, config_hash: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Returns the manifest of a run and, where it is new, the variables it starts from, once all is written down."""
+    if agree((directory / MANIFEST).exists()):
+        return None, json.loads((directory / MANIFEST).read_text())
     variables, report = start_variables(setup)
-    if files := setup.fit.tokenizer_files:
-        # Before the manifest, which is what makes the directory a run that can be read.
-        carry_tokenizer_files(files, setup.preprocessing.tokenizer, run.directory / TOKENIZER)
-    write_json(run.directory / MANIFEST, manifest(setup, report, config_hash))
-    state = initial_state(setup, setup.phases[0], variables, run.shared.programs)
-    return state, PhaseRecord(state_digests(state))
+    made_of = manifest(setup, report, config_hash)
+    if is_main():
+        write_json(directory / "config.json", setup.config)
+        if files := setup.fit.tokenizer_files:
+            # Before the manifest, which is what makes the directory a run that can be read.
+            carry_tokenizer_files(files, setup.preprocessing.tokenizer, directory / TOKENIZER)
+        write_json(directory / MANIFEST, made_of)
+    return variables, made_of
 
 
-def _train(run: _Run, state: TrainState, record: PhaseRecord) -> TrainState:
+def _first(setup: Setup, shared: Surroundings, variables: dict[str, Any] | None) -> tuple[TrainState, RunRecord]:
+    """Returns the state of a run at step 0, with the record of its first phase."""
+    variables = start_variables(setup)[0] if variables is None else variables
+    state = initial_state(setup, setup.phases[0], variables, shared.programs)
+    return state, RunRecord(PhaseRecord(state_digests(state)))
+
+
+def _train(run: _Run, state: TrainState) -> TrainState:
     """Trains phase after phase, from where the state is to the end of the run, and checks each phase at its end."""
-    phases, steps = run.setup.phases, run.setup.config["steps"]
-    if int(state.step):
-        run.shared.on_step(int(state.step))
-    with contextlib.closing(MetricsLog(run.directory / LOG, int(state.step))) as log:
-        while True:
-            phase = phases[record.index]
-            state = _train_phase(run, state, record, log)
-            never_moved = check_phase_end(phase, record.start_digests, state_digests(state))
-            if never_moved:
-                print(f"tlj: {run.directory}: trained, but never moved: {', '.join(never_moved)}", file=sys.stderr)
-            if int(state.step) == steps:
-                for later in phases[record.index + 1 :][:1]:
-                    what = f"phase {record.index} of 0 to {len(phases) - 1} was the last: the next waits for"
-                    print(f"tlj: {run.directory}: {what} {later.start}", file=sys.stderr)
-                record.never_moved = sorted({*record.never_moved, *never_moved})
-                return state
-            state = thawed_state(run.setup, phase, phases[record.index + 1], state, run.shared.programs)
-            record.enter_next(int(state.step), state_digests(state), list(never_moved))
+    setup, phases, record = run.setup, run.setup.phases, run.record.phase
+    while True:
+        phase = phases[record.index]
+        state = _train_phase(run, state)
+        never_moved, step = check_phase_end(phase, record.start_digests, state_digests(state)), int(state.step)
+        if never_moved:
+            say(f"tlj: {run.directory}: trained, but never moved: {', '.join(never_moved)}")
+        if run.is_over(step):
+            for later in phases[record.index + 1 :][:1]:
+                what = f"phase {record.index} of 0 to {len(phases) - 1} was the last: the next waits for"
+                say(f"tlj: {run.directory}: {what} {later.start}")
+            record.never_moved = sorted({*record.never_moved, *never_moved})
+            return state
+        state = thawed_state(setup, phase, phases[record.index + 1], state, run.shared.programs)
+        record.enter_next(step, state_digests(state), list(never_moved))
+        if run.stopping:
+            run.stopping.begin_phase()
+            run.record.stopping = run.stopping.to_json()
 
 
-def _train_phase(run: _Run, state: TrainState, record: PhaseRecord, log: MetricsLog) -> TrainState:
+def _train_phase(run: _Run, state: TrainState) -> TrainState:
     """Steps from where the state is to the end of its phase."""
-    setup, clock, config, index = run.setup, run.clock, run.setup.config, record.index
-    steps, following = config["steps"], [phase.start for phase in setup.phases[index + 1 : index + 2]]
-    end, step = min([steps, *(start for start in following if isinstance(start, int))]), int(state.step)
-    if step == steps or record.is_over(next(iter(following), None), step):
+    setup, clock, record, step = run.setup, run.clock, run.record.phase, int(state.step)
+    if run.phase_is_over(step):
         # Restored where the phase ends: there is nothing to compile for it.
         return state
-    rng, programs = run_keys(config["seed"]), StepPrograms(setup, setup.phases[index], run.shared.programs, clock)
+    phase, index = setup.phases[record.index], record.index
+    rng, programs = run_keys(setup.config["seed"]), StepPrograms(setup, phase, index, run.shared.programs, clock)
+
+    def on_steps(count: int, flops: float) -> None:
+        record.count(flops * count)
+        run.shared.on_step(count)
+
     clock.begin_phase(index)
-    window = Window(clock, index)
-    with batches_from(setup, step) as batches:
-        while step < steps and not record.is_over(next(iter(following), None), step):
+    window, state = Window(clock, index), setup.wrapper.enter(state)
+    with calls_from(setup, step, run.dues) as calls:
+        while not run.phase_is_over(step):
             with clock.charge(INPUT_WAIT):
-                batch = next(batches)
-            program = programs.of(batch, state)
-            state, metrics = program.call(state, batch, rng)
-            window.add(metrics)
-            record.count(program.flops)
-            step += 1
-            evaluates = _is_due(step, config["evaluate"]["every"], steps)
-            saves = _is_due(step, config["checkpoint"]["every"], steps)
-            if evaluates or saves or _is_due(step, config["log"]["every"], end):
-                # A window ends before anything interrupts the steps, and a restart begins where a window did.
-                window.end(step, state, log)
-            if evaluates:
-                with clock.pause("evaluate"):
-                    validated = validate(setup, run.shared.programs, state)
-                    log.write({"step": step, "phase": index, **validated})
-                record.observe(validated["validation_loss"], config["plateau"]["min_delta"])
-            if saves:
-                with clock.pause("checkpoint"):
-                    run.checkpoints.save(state, record)
-            run.shared.on_step(1)
-            if run.shared.stop.is_set() and step < steps:
+                call = next(calls)
+            state = take_call(call, state, rng, programs, window, on_steps)
+            step += sum(count for count, _ in call)
+            leaves = stop_requested(step) and step < run.dues.steps
+            if run.dues.ends_window(step) or leaves:
+                _pause(run, setup.wrapper.leave(state), step, window, leaves)
+            if run.shared.stop.is_set() and not run.is_over(step):
                 raise StoppedError
-    run.compile_s[index] = programs.compile_s
-    return state
+    return setup.wrapper.leave(state)
 
 
-def _is_due(step: int, every: int, steps: int) -> bool:
-    """Whether something that happens every so many steps, and at the end, happens after this one."""
-    return step == steps or bool(every and step % every == 0)
+def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool) -> None:
+    """Ends a window, and evaluates and saves where that is due; a restart begins where a window ended."""
+    setup, clock, record, dues = run.setup, run.clock, run.record, run.dues
+    row, rejected = window.end(step, state)
+    if rejected and setup.config["on_nan"] == "stop":
+        phase = setup.phases[record.phase.index]
+        raise refuse(setup, phase, state, rejected[0], run.directory, run.checkpoints.latest)
+    record.skipped += len(rejected)
+    run.logs.write(row)
+    metrics: dict[str, float | None] = {}
+    if dues.evaluates(step):
+        with clock.pause("evaluate"):
+            metrics = validate(setup, run.shared.programs, averaged(state, setup.config))
+            run.logs.write({"step": step, "phase": record.phase.index, **metrics})
+        record.phase.observe(metrics["validation_loss"], setup.config["plateau"]["min_delta"])
+        if run.stopping:
+            run.stopping.observe(metrics)
+            record.stopping = run.stopping.to_json()
+            record.stopped_at = step if run.stopping.is_over and step < dues.steps else None
+    ends = leaves or record.stopped_at is not None
+    if dues.saves(step) or ends or run.checkpoints.is_among_best(record, metrics):
+        with clock.pause("checkpoint"):
+            record.clock = clock.to_json()
+            run.checkpoints.save(state, record, metrics)
+    if record.stopped_at is not None:
+        say(f"tlj: {run.directory}: stopped early at step {step}: no better {setup.config['early_stopping']['metric']}")
+    if leaves:
+        raise PreemptedError(f"{run.directory}: stopped at step {step} by SIGTERM; run the same command again to go on")
+
+
+def _finish(run: _Run, sealed: SealedTest, done: pathlib.Path, predictions: pathlib.Path) -> dict[str, Any]:
+    """Writes ``summary.json``, which says that the run is done, and returns its content."""
+    metrics = final_metrics(run.setup, predictions)
+    rows = read_metrics(run.directory / LOG)
+    metrics["train_loss"] = next((row["loss"] for row in reversed(rows) if "loss" in row), None)
+    summary = run_summary(run.setup, run.clock, metrics, run.record, sealed.opened)
+    if is_main():
+        write_json(done, summary)
+    # Another run may read the files of this one, in any process.
+    barrier("summary")
+    return summary

@@ -17,6 +17,7 @@ import numpy as np
 from flax import traverse_util
 
 import tlj
+from tlj.data.label_scale import label_scale
 from tlj.errors import InputError
 from tlj.freezing.modes import norm_mode
 from tlj.freezing.optimizer import decays, hyperparameters, learning_rates
@@ -152,12 +153,15 @@ def check_same_split(setup: Setup, path: pathlib.Path) -> None:
 
 def data_facts(setup: Setup) -> dict[str, Any]:
     """Returns what a manifest says of the data: what it is, what was left out of it, how it is read, and the split."""
-    source = setup.source
+    source, scale = setup.source, label_scale(setup.source.labels, setup.split.train)
     return {
         "source": source.name,
         "hash": source.digest,
         "kind": source.kind,
+        "task": setup.config["task"],
         "classes": list(source.classes),
+        # What turns the outputs of a head that says numbers into the unit of the labels.
+        "label_scale": scale and asdict(scale),
         "parts": {name: len(indices) for name, indices in source.parts.items()},
         "facts": dict(getattr(source, "facts", {})),
         "skipped": [asdict(skipped) for skipped in source.skipped],

@@ -8,8 +8,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from tlj.pretrained.find_checkpoint import checkpoint_steps
 from tlj.pretrained.locate import locate, read_source, run_of
-from tlj.pretrained.runs import checkpoint_steps, run_identity
+from tlj.pretrained.runs import run_identity
 from tlj.pretrained.source import PretrainedSource
 
 

@@ -7,17 +7,19 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tlj.errors import InputError, unknown_name
 
-MODES = ("jit",)
+MODES = ("jit", "pmap")
 # A leaf of fewer elements is not worth a collective.
 SMALLEST_SHARDED = 2**16
+_AXES = ("data", "fsdp")
 
 
 def make_mesh(mode: str, fsdp: int, batch_sizes: Mapping[str, int]) -> Mesh:
-    """Builds the mesh over all devices.
+    """Builds the mesh over all devices of all processes, those of a process beside each other.
 
     Args:
       mode: ``config.parallel.mode``.
@@ -30,6 +32,9 @@ def make_mesh(mode: str, fsdp: int, batch_sizes: Mapping[str, int]) -> Mesh:
     if mode not in MODES:
         raise unknown_name("mode", mode, MODES, where="config.parallel.mode")
     devices = jax.device_count()
+    if mode == "pmap" and fsdp != 1:
+        what = f"fsdp {fsdp} with pmap, which keeps all parameters on every device"
+        raise InputError(what, where="config.parallel.fsdp", do="set it to 1, or config.parallel.mode to jit")
     if devices % fsdp:
         raise InputError(f"fsdp {fsdp} does not divide {devices} devices", where="config.parallel.fsdp", do="change it")
     for name, size in batch_sizes.items():
@@ -40,12 +45,28 @@ def make_mesh(mode: str, fsdp: int, batch_sizes: Mapping[str, int]) -> Mesh:
                 do=f"use a multiple of {devices}",
             )
     # Linen modules name no axes: the default, explicit axes, would reject them.
-    return jax.make_mesh((devices // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
+    mesh = jax.make_mesh((devices // fsdp, fsdp), _AXES, axis_types=(AxisType.Auto,) * 2)
+    if _is_in_stretches([device.process_index for device in mesh.devices.flat]):
+        return mesh
+    # The rows of a process must be one stretch of the batch, or it could not read them as one.
+    ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(ordered).reshape(devices // fsdp, fsdp), _AXES, axis_types=(AxisType.Auto,) * 2)
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Returns the sharding of a batch: its first dimension over all devices."""
-    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+def _is_in_stretches(processes: list[int]) -> bool:
+    changes = sum(one != other for one, other in zip(processes, processes[1:], strict=False))
+    return changes == len(set(processes)) - 1
+
+
+def host_of(mesh: Mesh) -> tuple[int, int]:
+    """Returns the place of this process among those of a mesh, in the order of their rows, and how many there are."""
+    processes = list(dict.fromkeys(device.process_index for device in mesh.devices.flat))
+    return processes.index(jax.process_index()), len(processes)
+
+
+def batch_sharding(mesh: Mesh, *, stacked: bool = False) -> NamedSharding:
+    """Returns the sharding of a batch: its first dimension over all devices, its second where several are stacked."""
+    return NamedSharding(mesh, PartitionSpec(None, _AXES) if stacked else PartitionSpec(_AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -72,5 +93,23 @@ def state_shardings(mesh: Mesh, abstract_state: Any) -> Any:
 
 
 def put_batch(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
-    """Puts a global batch on the devices of this process."""
-    return jax.device_put(dict(batch), sharding)
+    """Puts a global batch, which every process has whole, on the devices; each process puts its rows alone."""
+    if jax.process_count() == 1:
+        return jax.device_put(dict(batch), sharding)
+    return {
+        name: jax.make_array_from_callback(array.shape, sharding, lambda index, array=array: array[index])
+        for name, array in batch.items()
+    }
+
+
+def fetch(tree: Any) -> Any:
+    """Returns arrays on the host, whole, also those of which this process holds a part; every process must ask."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+
+    def whole(leaf: Any) -> np.ndarray:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return jax.device_get(leaf)
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(whole, tree)

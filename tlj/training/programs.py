@@ -68,13 +68,20 @@ class Programs:
         self._lock = threading.Lock()
         self._locks: dict[Hashable, threading.Lock] = collections.defaultdict(threading.Lock)
 
-    def get(self, key: Hashable, make: Callable[[], jax.stages.Wrapped], *shapes: Any) -> tuple[Program, bool]:
+    def get(
+        self,
+        key: Hashable,
+        make: Callable[[], jax.stages.Wrapped],
+        *shapes: Any,
+        flops: Callable[[float], float] = float,
+    ) -> tuple[Program, bool]:
         """Returns the program of a key.
 
         Args:
           key: everything that the program depends on.
           make: builds the jitted function where there is none yet.
           *shapes: its arguments, as arrays or as shapes with shardings.
+          flops: from those that the compiler counts on one device, of a loop only once around, to all there are.
 
         Returns:
           The program, and whether this call compiled it.
@@ -88,8 +95,8 @@ class Programs:
             compiled = make().lower(*shapes).compile()
             seconds = time.perf_counter() - begin
             devices = len({device for leaf in jax.tree.leaves(compiled.input_shardings) for device in leaf.device_set})
-            flops = float((compiled.cost_analysis() or {}).get("flops", float("nan"))) * max(devices, 1)
-            self._programs[key] = Program(compiled, flops, seconds, _peak_bytes(compiled))
+            counted = float((compiled.cost_analysis() or {}).get("flops", float("nan")))
+            self._programs[key] = Program(compiled, flops(counted) * max(devices, 1), seconds, _peak_bytes(compiled))
             return self._programs[key], True
 
 

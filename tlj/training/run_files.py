@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float, Int
+from jaxtyping import Float, Num
+
+from tlj.data.label_kinds import are_numbers, are_sets
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
@@ -72,28 +74,38 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
 
 def read_predictions(
     path: pathlib.Path,
-) -> dict[str, tuple[Float[np.ndarray, "n classes"], Int[np.ndarray, " n"]]]:
-    """Reads logits and labels from ``predictions.parquet``, by split."""
+) -> dict[str, tuple[Float[np.ndarray, "n logits"], Num[np.ndarray, "n ..."]]]:
+    """Reads logits and labels from ``predictions.parquet``, by split; labels are as a source has them."""
     table = pq.read_table(path, columns=["split", "logits", "label"])
     splits = np.array(table["split"].to_pylist())
     logits = np.array(table["logits"].to_pylist(), np.float32)
-    labels = table["label"].to_numpy()
+    is_list = pa.types.is_list(table["label"].type)
+    labels = np.array(table["label"].to_pylist(), np.int8) if is_list else table["label"].to_numpy()
     return {name: (logits[splits == name], labels[splits == name]) for name in dict.fromkeys(splits.tolist())}
 
 
 def write_predictions(
     path: pathlib.Path,
     ids: Sequence[str],
-    labels: Int[np.ndarray, " n"],
-    logits: Float[np.ndarray, "n classes"],
+    labels: Num[np.ndarray, "n ..."],
+    logits: Float[np.ndarray, "n logits"],
     splits: Sequence[str],
     groups: Sequence[str] | None = None,
 ) -> None:
-    """Writes ``predictions.parquet``: id, label, logits, group (null where the data has none) and split."""
+    """Writes ``predictions.parquet``: id, label, logits, group (null where the data has none) and split.
+
+    Args:
+      path: of the file.
+      ids: of the examples.
+      labels: of the examples: int32 classes, float32 numbers, or a list of int8, one for each class, of sets.
+      logits: as the task reports them: of two classes ``[0, z]``, of numbers what was predicted, in their unit.
+      splits: the split of each example.
+      groups: of the examples, or None.
+    """
     table = pa.table(
         {
             "id": pa.array(ids, pa.string()),
-            "label": pa.array(labels, pa.int32()),
+            "label": _label_column(labels),
             "logits": pa.array(list(logits.astype(np.float32)), pa.list_(pa.float32())),
             "group": pa.nulls(len(ids), pa.string()) if groups is None else pa.array(groups, pa.string()),
             "split": pa.array(splits, pa.string()),
@@ -102,3 +114,9 @@ def write_predictions(
     temporary = path.with_name(path.name + ".tmp")
     pq.write_table(table, temporary)
     os.replace(temporary, path)
+
+
+def _label_column(labels: Num[np.ndarray, "n ..."]) -> pa.Array:
+    if are_sets(labels):
+        return pa.array(list(labels), pa.list_(pa.int8()))
+    return pa.array(labels, pa.float32() if are_numbers(labels) else pa.int32())

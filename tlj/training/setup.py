@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -15,8 +15,9 @@ from flax import traverse_util
 from jax.sharding import Mesh
 
 from tlj.data.images import Augmentation, Preprocessing
+from tlj.data.order import Order
 from tlj.data.parts import pool_and_test
-from tlj.data.pipeline import training_batches
+from tlj.data.pipeline import training_batches, training_order
 from tlj.data.reuse import reused_split
 from tlj.data.settings import DataSettings
 from tlj.data.sources import Reader, Source, open_reader, open_source
@@ -24,7 +25,6 @@ from tlj.data.splits import Split, budget_split
 from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError
 from tlj.freezing.phases import Group, Layout, Phase, Plateau
-from tlj.freezing.regulariser import L2SP
 from tlj.freezing.schedules import warmup_in_steps
 from tlj.freezing.settings import Timing, apply_settings
 from tlj.freezing.strategies import Strategy, control_name, parse_strategy, resolve_init
@@ -35,8 +35,12 @@ from tlj.pretrained.load_plan import plan_load
 from tlj.pretrained.load_report import LoadReport
 from tlj.pretrained.source import PretrainedSource
 from tlj.training.fit import Fit, fit_model
-from tlj.training.parallel import make_mesh
-from tlj.training.step_settings import StepSettings
+from tlj.training.parallel import host_of, make_mesh
+from tlj.training.retention import check_best
+from tlj.training.step_settings import StepSettings, check_dividing, step_settings
+from tlj.training.stopping import check_stopping
+from tlj.training.wrappers import Wrapper, make_wrapper
+from tlj.training.writers.writers import check_writers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,17 +100,31 @@ class Setup:
         return self.fit.preprocessing
 
     @functools.cached_property
+    def wrapper(self) -> Wrapper:
+        """How a step runs over the devices."""
+        return make_wrapper(self.config["parallel"]["mode"], self.mesh)
+
+    @functools.cached_property
     def batches(self) -> grain.MapDataset:
-        """The training batches by step."""
+        """The training batches by step: the rows of this process."""
+        host, hosts = host_of(self.mesh)
         return training_batches(
-            self.training_reader,
-            self.split.train,
-            batch_size=self.config["global_batch_size"],
-            seed=self.config["seed"],
-            steps=self.config["steps"],
-            balance=self.config["data"]["balance"],
-            labels=self.source.labels,
+            self.training_reader, self.split.train, **self._order_settings(), host=host, hosts=hosts
         )
+
+    @functools.cached_property
+    def order(self) -> Order:
+        """The indices of the examples in every global batch, by step."""
+        return training_order(self.training_reader, self.split.train, **self._order_settings())
+
+    def _order_settings(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.config["global_batch_size"],
+            "seed": self.config["seed"],
+            "steps": self.config["steps"],
+            "balance": self.config["data"]["balance"],
+            "labels": self.source.labels,
+        }
 
     @functools.cached_property
     def usual_batch(self) -> dict[str, np.ndarray]:
@@ -118,8 +136,18 @@ class Setup:
 
     @functools.cached_property
     def module(self) -> nn.Module:
-        """The Linen module."""
+        """The Linen module, as evaluation takes it."""
         return build(self.spec, self.dtype)
+
+    @functools.cached_property
+    def training_module(self) -> nn.Module:
+        """The same as a step takes it."""
+        return build(self.spec, self.dtype, self.config["remat"], self.wrapper.rows.axis)
+
+    @property
+    def layout(self) -> Layout:
+        """The parameters of the model and their depths."""
+        return model_layout(self.spec, self.settings.adapters)
 
     @functools.cached_property
     def control(self) -> str:
@@ -195,28 +223,6 @@ def _phases(config: Mapping[str, Any], strategy: Strategy, layout: Layout, epoch
     return apply_settings(strategy.phases(layout, timing, config["rules"]), layout, defaults, of_groups)
 
 
-def _step_settings(
-    config: Mapping[str, Any],
-    strategy: Strategy,
-    layout: Layout,
-    phases: Sequence[Phase],
-    adapters: Adapters | None,
-) -> StepSettings:
-    l2_sp = None
-    if strategy.l2_sp:
-        deepest = layout.blocks if strategy.copied is None else strategy.copied
-        loaded = [path for path, depth in layout.depths.items() if depth <= deepest and path.startswith("backbone/")]
-        l2_sp = L2SP(*strategy.l2_sp, loaded=tuple(sorted(loaded)))
-        if not any(set(phase.trained) & set(loaded) for phase in phases):
-            raise InputError(
-                f"{strategy.text!r} trains nothing that came from the source, so l2_sp has nothing to pull",
-                where="config.strategy",
-                do="leave l2_sp out, or train some of the backbone",
-            )
-    optimizer = config["optimizer"]
-    return StepSettings(optimizer["clip_norm"], optimizer["label_smoothing"], l2_sp, adapters)
-
-
 def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool = True) -> Setup:
     """Checks a run's config against the data, the model and the devices, and fixes everything that follows from it.
 
@@ -229,17 +235,16 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
       InputError: for anything in the config that cannot be done; nothing has been written or compiled by then.
     """
     data = config["data"]
-    source = open_source(DataSettings.of(data))
+    source = open_source(DataSettings.of(data, config["task"]))
     split, augmentation = _split(config, source), Augmentation(**data["augment"])
+    check_stopping(config, config["task"])
+    check_writers(config)
+    check_best(config)
     strategy = parse_strategy(config["strategy"])
     init = resolve_init(strategy, config["init"])
     if config["rules"] and strategy.name != "rules":
         what = f"the strategy is {strategy.text!r}, which reads no rules"
         raise InputError(what, where="config.rules", do="set config.strategy to 'rules', or leave the rules out")
-    batch_sizes = {
-        "global_batch_size": config["global_batch_size"],
-        "evaluate.batch_size": config["evaluate"]["batch_size"],
-    }
     fit = fit_model(config, source, augmentation, base)
     if needs_source and init != "scratch" and fit.pretrained is None:
         raise InputError(
@@ -252,6 +257,10 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
     if fit.pretrained is not None:
         # A source that does not fit is refused before anything is written.
         plan_load(init, fit.spec, fit.pretrained, copied=strategy.copied)
+    mesh = make_mesh(
+        config["parallel"]["mode"], config["parallel"]["fsdp"], {"global_batch_size": config["global_batch_size"]}
+    )
+    check_dividing(config, mesh.size)
     return Setup(
         config=config,
         source=source,
@@ -260,8 +269,8 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
         init=init,
         dtype=config["dtype"],
         augmentation=augmentation,
-        settings=_step_settings(config, strategy, layout, phases, adapters),
+        settings=step_settings(config, strategy, layout, phases, adapters),
         copied=strategy.copied,
         phases=phases,
-        mesh=make_mesh(config["parallel"]["mode"], config["parallel"]["fsdp"], batch_sizes),
+        mesh=mesh,
     )

@@ -30,6 +30,8 @@ class TrainState:
       opt_state: of the phase's optimizer; holds nothing for frozen leaves.
       hyperparameters: numbers of each group (``tlj.freezing.optimizer.hyperparameters``).
       origin: what L2-SP pulls towards (``tlj.freezing.regulariser.starting_point``); empty without it.
+      ema: moving average of the parameters that train, with None elsewhere; empty without it.
+      rejected: updates that were not made because a loss or gradient was not finite.
     """
 
     step: Int[Array, ""]
@@ -38,6 +40,8 @@ class TrainState:
     opt_state: optax.OptState
     hyperparameters: dict[str, Any]
     origin: dict[str, Any]
+    ema: dict[str, Any]
+    rejected: Int[Array, ""]
 
 
 def create_state(
@@ -61,6 +65,8 @@ def create_state(
         hyperparameters=dict(hyperparameters),
         # A copy: the step gives its parameters' memory away, and the origin stays.
         origin=jax.tree.map(jnp.copy, starting_point(params, phase, settings.l2_sp)) if settings.l2_sp else {},
+        ema=jax.tree.map(jnp.copy, trainable) if settings.ema else {},
+        rejected=jnp.zeros((), jnp.int32),
     )
 
 
@@ -68,7 +74,8 @@ def thaw_state(state: TrainState, fresh: TrainState, old: Phase, phase: Phase) -
     """Turns the state at the end of a phase into that at the start of the next.
 
     Step, parameters and statistics stay. Groups that trained before keep their moments; a newly trained group has those
-    of a fresh optimizer, and L2-SP pulls it to where it is now. Nothing is computed.
+    of a fresh optimizer, and L2-SP pulls it to where it is now. So with moving averages: one that goes on keeps its
+    value, and that of a newly trained parameter begins where it is. Nothing is computed.
 
     Args:
       state: at the end of ``old``.
@@ -76,13 +83,18 @@ def thaw_state(state: TrainState, fresh: TrainState, old: Phase, phase: Phase) -
       old: the phase that ended.
       phase: the phase that begins.
     """
-    before = {path: leaf for path, leaf in traverse_util.flatten_dict(state.origin).items() if leaf is not None}
-    origin = {
-        path: leaf if leaf is None else before.get(path, leaf)
-        for path, leaf in traverse_util.flatten_dict(fresh.origin).items()
-    }
     return state.replace(
         opt_state=carry_over(state.opt_state, fresh.opt_state, old, phase),
         hyperparameters=fresh.hyperparameters,
-        origin=traverse_util.unflatten_dict(origin),
+        origin=_kept(state.origin, fresh.origin),
+        ema=_kept(state.ema, fresh.ema),
+    )
+
+
+def _kept(before: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of a new phase, with what the one before held at the same places."""
+    held = {path: leaf for path, leaf in traverse_util.flatten_dict(before).items() if leaf is not None}
+    flat = traverse_util.flatten_dict(fresh)
+    return traverse_util.unflatten_dict(
+        {path: leaf if leaf is None else held.get(path, leaf) for path, leaf in flat.items()}
     )

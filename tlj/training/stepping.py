@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import grain
 import jax
 import numpy as np
 
@@ -11,22 +15,52 @@ from tlj.data.ahead import Ahead
 from tlj.freezing.phases import Phase
 from tlj.training.clock import Clock
 from tlj.training.compiled import shape_key, step_program
-from tlj.training.parallel import batch_sharding, put_batch
+from tlj.training.dues import Dues
 from tlj.training.programs import Program, Programs
-from tlj.training.run_files import MetricsLog
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
 
+# How many steps each program of a call takes, and the batches for it on the devices.
+Call = Sequence[tuple[int, dict[str, jax.Array]]]
 INPUT_WAIT = "input_wait"
+# Calls that the host may be ahead of the devices: enough that they never wait, few enough that batches do not pile up.
+IN_FLIGHT = 8
 
 
-def batches_from(setup: Setup, step: int) -> Ahead:
-    """Returns the training batches from a step on, on the devices, two of them read ahead where reading takes time."""
-    sharding, reader = batch_sharding(setup.mesh), setup.training_reader
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Stacked:
+    """The batches of calls: those of one call stacked, where they are of one shape; travels to another process."""
+
+    batches: grain.MapDataset
+    calls: Sequence[tuple[int, int]]
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+    def __getitem__(self, index: int) -> list[tuple[int, dict[str, np.ndarray]]]:
+        first, count = self.calls[index]
+        batches = [self.batches[step] for step in range(first, first + count)]
+        if count == 1 or len({shape_key(batch) for batch in batches}) > 1:
+            return [(1, batch) for batch in batches]
+        return [(count, {name: np.stack([batch[name] for batch in batches]) for name in batches[0]})]
+
+
+def calls_from(setup: Setup, step: int, dues: Dues) -> Ahead:
+    """Returns the calls from a step on: lists of how many steps with the batches for them, on the devices.
+
+    Two calls are read ahead where reading takes time.
+
+    Args:
+      setup: of the run.
+      step: that it goes on from.
+      dues: of the run.
+    """
+    reader, wrapper = setup.training_reader, setup.wrapper
+    calls = dues.calls(step, setup.config["steps_per_call"])
     return Ahead(
-        setup.batches,
-        step,
-        lambda batch: put_batch(batch, sharding),
+        grain.MapDataset.source(_Stacked(setup.batches, calls)),
+        0,
+        lambda call: [(count, wrapper.put(batch, count)) for count, batch in call],
         # What is in memory is not worth sending to another process.
         workers=0 if reader.in_memory else setup.config["data"]["workers"],
         threaded=not reader.in_memory,
@@ -36,35 +70,35 @@ def batches_from(setup: Setup, step: int) -> Ahead:
 class StepPrograms:
     """The compiled steps of a phase: one for each shape of batch, compiled when the first such batch comes.
 
-    Attributes:
-      compile_s: seconds of compilation, out of every window; what another run has compiled costs nothing.
-
     Args:
       setup: of the run.
       phase: of the run.
+      index: its number.
       programs: compiled programs to share.
-      clock: of the run.
+      clock: of the run; what another run has compiled costs nothing.
     """
 
-    def __init__(self, setup: Setup, phase: Phase, programs: Programs, clock: Clock):
-        self.compile_s = 0.0
-        self._setup, self._phase, self._programs, self._clock = setup, phase, programs, clock
+    def __init__(self, setup: Setup, phase: Phase, index: int, programs: Programs, clock: Clock):
+        self._setup, self._phase, self._index, self._programs, self._clock = setup, phase, index, programs, clock
         self._known: dict[tuple[Any, ...], Program] = {}
 
-    def of(self, batch: dict[str, jax.Array], state: TrainState) -> Program:
-        """Returns the program that takes a batch.
+    def of(self, batch: dict[str, jax.Array], count: int, state: TrainState) -> Program:
+        """Returns the program that takes a batch, or several that are stacked.
 
         Args:
-          batch: the next one.
+          batch: on the devices.
+          count: steps that it is for.
           state: the one that the steps so far lead to.
         """
-        key = shape_key(batch)
+        key = (count, shape_key(batch))
         if key not in self._known:
             # What the device still does belongs to the window, and must not hide behind the compiler.
             jax.block_until_ready(state)
             with self._clock.pause("compile"):
-                self._known[key], compiled = step_program(self._setup, self._phase, self._programs, batch)
-            self.compile_s += self._known[key].compile_s if compiled else 0.0
+                program, compiled = step_program(self._setup, self._phase, self._programs, batch, count)
+            self._known[key] = program
+            if compiled:
+                self._clock.compiled(self._index, program.compile_s)
         return self._known[key]
 
 
@@ -78,30 +112,88 @@ class Window:
 
     def __init__(self, clock: Clock, phase: int):
         self._clock, self._phase = clock, phase
+        # A CPU that stands for several devices has too few threads for programs that wait for each other.
+        self._in_flight = 0 if jax.default_backend() == "cpu" and jax.device_count() > 1 else IN_FLIGHT
+        self._under_way: collections.deque[jax.Array] = collections.deque()
         self._begin()
 
     def _begin(self) -> None:
         self._pending: list[dict[str, Any]] = []
-        self._waited = self._clock.charged[INPUT_WAIT]
+        self._steps, self._waited = 0, self._clock.charged[INPUT_WAIT]
+        self._under_way.clear()
 
-    def add(self, metrics: dict[str, Any]) -> None:
-        """Takes in the metrics of one step, which may still be under way."""
+    def add(self, metrics: dict[str, Any], count: int) -> None:
+        """Takes in the metrics of the steps of one call, which may still be under way."""
         self._pending.append(metrics)
+        self._steps += count
+        self._under_way.append(metrics["loss"])
+        if len(self._under_way) > self._in_flight:
+            jax.block_until_ready(self._under_way.popleft())
 
-    def end(self, step: int, state: TrainState, log: MetricsLog) -> None:
-        """Waits for the device and writes a line: means over the window, its time, and the share spent on waiting."""
+    def end(self, step: int, state: TrainState) -> tuple[dict[str, Any], list[int]]:
+        """Waits for the device and ends the window.
+
+        Args:
+          step: the last of the window.
+          state: after it.
+
+        Returns:
+          The row for the log: means over the steps that were accepted, the time of a step, and the share of it spent
+          on waiting for input; and the steps whose update was not accepted.
+        """
         jax.block_until_ready(state)
-        step_s, steps = self._clock.end(len(self._pending)), len(self._pending)
+        step_s, steps = self._clock.end(self._steps), self._steps
         waited = self._clock.charged[INPUT_WAIT] - self._waited
         timing = {"step_s": step_s, "input_wait_share": waited / (step_s * steps) if step_s else 0.0}
         with self._clock.pause("logging"):
-            log.write({"step": step, "phase": self._phase, **_means(self._pending), "timing": timing})
+            means, accepted = _means(self._pending)
+        rejected = [step - steps + 1 + int(place) for place in np.flatnonzero(~accepted)]
         self._begin()
+        return {"step": step, "phase": self._phase, **means, "timing": timing}, rejected
 
 
-def _means(pending: list[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of each metric over the steps of a window, and the learning rates of its last."""
-    rows = jax.device_get(pending)
-    names = [name for name in rows[0] if name != "learning_rate"]
-    means = {name: float(np.mean([row[name] for row in rows], dtype=np.float64)) for name in names}
-    return {**means, "learning_rate": {name: float(rate) for name, rate in rows[-1]["learning_rate"].items()}}
+def take_call(
+    call: Call,
+    state: TrainState,
+    rng: Mapping[str, jax.Array],
+    programs: StepPrograms,
+    window: Window,
+    on_steps: Callable[[int, float], None],
+) -> TrainState:
+    """Takes the steps of a call: this is all that the host does between two steps, and nothing in it waits for one.
+
+    Args:
+      call: of ``calls_from``.
+      state: before it.
+      rng: of ``run_keys``.
+      programs: of the phase.
+      window: that the steps belong to.
+      on_steps: told of each program how many steps it takes, and the FLOPs of a step.
+    """
+    for count, batch in call:
+        program = programs.of(batch, count, state)
+        state, metrics = program.call(state, batch, rng)
+        window.add(metrics, count)
+        on_steps(count, program.flops)
+    return state
+
+
+def _by_step(pending: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+    rows = jax.device_get(list(pending))
+    for name in rows[0]:
+        joined = jax.tree.map(
+            lambda *values: np.concatenate([np.atleast_1d(v) for v in values]), *(r[name] for r in rows)
+        )
+        yield name, joined
+
+
+def _means(pending: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], np.ndarray]:
+    """The mean of each metric over the accepted steps, the learning rates of the last step, and which were accepted."""
+    values = dict(_by_step(pending))
+    accepted, rates = values.pop("accepted"), values.pop("learning_rate")
+    counted = accepted if accepted.any() else np.ones_like(accepted)
+    means = {name: float(np.mean(of_steps[counted], dtype=np.float64)) for name, of_steps in values.items()}
+    means["learning_rate"] = {name: float(of_steps[-1]) for name, of_steps in rates.items()}
+    if not accepted.all():
+        means["skipped"] = int((~accepted).sum())
+    return means, accepted

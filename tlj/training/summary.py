@@ -10,7 +10,8 @@ import numpy as np
 
 from tlj.freezing.digests import leaf_digests
 from tlj.training.clock import Clock
-from tlj.training.phase_record import PhaseRecord
+from tlj.training.parallel import fetch
+from tlj.training.run_record import RunRecord
 from tlj.training.setup import Setup, variable_shapes
 from tlj.training.state import TrainState
 
@@ -19,8 +20,8 @@ MOST_BATCHES = 1000
 
 
 def state_digests(state: TrainState) -> dict[str, str]:
-    """Returns the digest of every parameter and statistic, by path."""
-    return leaf_digests(state.params) | leaf_digests(state.batch_stats)
+    """Returns the digest of every parameter and statistic, by path; every process must ask."""
+    return leaf_digests(fetch(state.params)) | leaf_digests(fetch(state.batch_stats))
 
 
 def parameter_sizes(setup: Setup) -> dict[str, int]:
@@ -52,24 +53,24 @@ def run_summary(
     setup: Setup,
     clock: Clock,
     metrics: Mapping[str, float | None],
-    record: PhaseRecord,
+    record: RunRecord,
     test_opened: int,
 ) -> dict[str, Any]:
-    """Returns the summary of a finished run. Its timing is that of the process that finished it, not of earlier ones.
+    """Returns the summary of a finished run. Its timing is that of all its processes, each up to its last checkpoint.
 
     Args:
       setup: of the run.
       clock: what it measured.
       metrics: final losses and accuracies.
-      record: of the last phase.
+      record: of the run.
       test_opened: how often the test split was opened.
     """
-    sizes, steps = parameter_sizes(setup), setup.config["steps"]
+    sizes, steps, phased = parameter_sizes(setup), record.stopped_at or setup.config["steps"], record.phase
     phases = [
         {"start": start, "steps": end - start, "trained": sum(sizes[path] for path in phase.trained),
          "flops_per_step": flops / (end - start) if end > start else 0.0}
         for phase, flops, start, end in zip(
-            setup.phases, [*record.flops, 0.0], record.starts, [*record.starts[1:], steps], strict=False
+            setup.phases, [*phased.flops, 0.0], phased.starts, [*phased.starts[1:], steps], strict=False
         )
     ]  # fmt: skip
     step_s = [clock.step_s(index) for index in range(len(phases))]
@@ -92,11 +93,16 @@ def run_summary(
         "parameters": {"total": sum(sizes.values()), "trained": sum(sizes[path] for path in trained)},
         "flops": {"per_step": flops / steps, "training_total": flops},
         "frozen_unchanged": True,
-        "never_moved": record.never_moved,
+        "never_moved": phased.never_moved,
+        "stopped_at": record.stopped_at,
+        "skipped_updates": record.skipped,
         "timing": {
             "step_s": clock.step_s(),
             "step_s_by_phase": step_s,
             "train_s": clock.train_s,
+            "wall_s": clock.wall_s,
+            "compile_s": sum(clock.compile_s.values()),
+            "compile_s_by_phase": {str(index): seconds for index, seconds in clock.compile_s.items()},
             **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
             "input_wait_share": clock.charged["input_wait"] / clock.train_s if clock.train_s else None,
         },

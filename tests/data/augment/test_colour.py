@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from tlj.data.augment.colour import CHANGES, changed, draw, recoloured
+from tlj.rows import Rows
 from tlj.streams import key
 
 BLENDS = {
@@ -118,3 +119,11 @@ def test_a_change_more_costs_no_more_to_compile():
 
     # The compiler counts the body of a loop once; unrolled, three changes come to many times one.
     assert flops(3) < 1.5 * flops(2)
+
+
+def test_each_image_draws_its_changes_on_whatever_device_it_is():
+    a_key = key(0, "augment")
+    mapped = jax.vmap(lambda _: draw(a_key, 3, 2, Rows("device", 4)), axis_name="device", out_axes=1)
+    expected = jax.jit(lambda: draw(a_key, 3, 8))()
+    for of_devices, whole in zip(jax.jit(mapped)(jnp.arange(4)), expected, strict=True):
+        np.testing.assert_array_equal(of_devices.reshape(3, 8), whole)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tlj.data.augment.crop import cropped, cut, random_boxes
+from tlj.rows import Rows
 from tlj.streams import key
 
 MANY = 4000
@@ -122,3 +123,10 @@ def test_a_crop_compiles_to_two_products_per_image():
     compiled = jax.jit(lambda i, a: cropped(i, a, key(0, "augment"), 0.08, 48)).lower(*shapes).compile()
     products = 2 * 4 * 3 * (48 * 64 * 64 + 48 * 48 * 64)
     assert products < compiled.cost_analysis()["flops"] < 1.5 * products
+
+
+def test_each_image_draws_its_box_on_whatever_device_it_is():
+    a_key, aspect = key(0, "augment"), np.geomspace(0.3, 3, 8, dtype=np.float32)
+    mapped = jax.vmap(lambda aspect: random_boxes(a_key, aspect, 0.3, Rows("device", 4)), axis_name="device")
+    for of_devices, whole in zip(jax.jit(mapped)(aspect.reshape(4, 2)), draw(a_key, aspect, 0.3), strict=True):
+        np.testing.assert_allclose(of_devices.reshape(8, 2), whole, rtol=1e-5, atol=1e-6)

@@ -6,6 +6,7 @@ from scipy import stats
 
 from tlj.data.augment.mix import box_masks, mixed, partner_weights
 from tlj.data.images import Augmentation
+from tlj.rows import Rows
 from tlj.streams import key
 
 MANY = 2048
@@ -108,3 +109,22 @@ def test_the_loss_of_a_mixed_example_is_the_mix_of_two_weighted_losses(batch):
     own, partner = (-(label * log_p).sum(1) for label in (targets, targets[::-1]))
     np.testing.assert_allclose(found, (1 - share) * weight * own + share * weight[::-1] * partner, rtol=1e-4)
     np.testing.assert_allclose(np.asarray(soft).sum(1), 1, atol=1e-6)
+
+
+def test_the_partner_may_be_on_another_device():
+    rng = np.random.default_rng(2)
+    images, augmentation = rng.uniform(0, 255, (6, 4, 4, 3)).astype(np.float32), Augmentation(mixup=0.4, cutmix=1.0)
+    targets, weight = np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 0, 1]], rng.uniform(0.2, 5, 6).astype(np.float32)
+
+    def mix(images, targets, weight, **rows):
+        weights = partner_weights(images.shape[:3], key(0, "augment"), augmentation, **rows)
+        return *weights, *mixed(images, targets, weight, *weights, **rows)
+
+    def on_device(*arrays):
+        return mix(*arrays, rows=Rows("device", 3))
+
+    batch = (images, targets, weight)
+    mapped = jax.jit(jax.vmap(on_device, axis_name="device"))
+    found = mapped(*(array.reshape(3, 2, *array.shape[1:]) for array in batch))
+    for of_devices, whole in zip(found, jax.jit(mix)(*batch), strict=True):
+        np.testing.assert_allclose(of_devices.reshape(whole.shape), whole, rtol=1e-6, atol=1e-4)

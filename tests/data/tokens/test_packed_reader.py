@@ -1,8 +1,11 @@
 """Batches of text, packed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from tlj.data.settings import Reading
 from tlj.data.text import TextPreprocessing
 from tlj.data.tokens.packed_reader import PackedReader
 from tlj.data.tokens.padded_reader import PaddedReader
@@ -96,3 +99,13 @@ def test_it_reads_as_the_padded_one_does_but_for_by_length(reader_of):
     assert reader.preprocessing == reader.evaluation.preprocessing == TextPreprocessing(5, 100, padding=PADDING)
     assert reader.lengths.tolist() == [3, 5]
     assert (reader.in_memory, reader.by_length, reader.evaluation.by_length) == (True, False, True)
+
+
+@pytest.mark.parametrize("labels", [np.eye(4, dtype=np.int8), np.arange(4, dtype=np.float32) / 4])
+def test_labels_that_are_sets_or_numbers_come_as_they_are(source_of, tokenizer, labels):
+    source = dataclasses.replace(source_of(["a", "b c", "a b", "d"]), labels=labels)
+    for batching in ("packed", "padded"):
+        reader = source.reader(TextPreprocessing(8, 14), Reading(tokenizer=tokenizer, batching=batching))
+        found = reader.batch(np.array([3, 1]))["label"]
+        np.testing.assert_array_equal(found, labels[[3, 1]])
+        assert found.dtype == labels.dtype

@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Real
 
+from tlj.rows import ALL, Rows
+
 CHANGES = ("identity", "brightness", "contrast", "saturation", "sharpness", "posterize", "solarize", "autocontrast")
 LARGEST_BLEND = 0.9
 FEWEST_BITS = 4
@@ -95,7 +97,7 @@ def changed(images: Images, change: Int[Array, " batch"], positive: Bool[Array, 
 
 
 def draw(
-    key: Key[Array, ""], number: int, batch: int
+    key: Key[Array, ""], number: int, batch: int, rows: Rows = ALL
 ) -> tuple[Int[Array, "number batch"], Bool[Array, "number batch"]]:
     """Draws which changes each image goes through, and their signs.
 
@@ -103,17 +105,20 @@ def draw(
       key: of changes of colour.
       number: of changes per image; those of fewer are the first of those of more.
       batch: number of images.
+      rows: of the global batch that they are.
 
     Returns:
       Indices into ``CHANGES``, and whether what has a sign has a positive one.
     """
     of_change, of_sign = jax.random.split(key)
-    shape = (number, batch)
-    return jax.random.randint(of_change, shape, 0, len(CHANGES)), jax.random.bernoulli(of_sign, 0.5, shape)
+    # Images are the second axis, as in runs that were made when all of them were always drawn for at once.
+    index = rows.draw(lambda shape: jax.random.randint(of_change, shape[::-1], 0, len(CHANGES)).T, (batch, number))
+    positive = rows.draw(lambda shape: jax.random.bernoulli(of_sign, 0.5, shape[::-1]).T, (batch, number))
+    return index.T, positive.T
 
 
 def recoloured(
-    images: Real[Array, "batch height width 3"], key: Key[Array, ""], number: int, magnitude: float
+    images: Real[Array, "batch height width 3"], key: Key[Array, ""], number: int, magnitude: float, rows: Rows = ALL
 ) -> Images:
     """Applies random changes of colour, one after another and each image its own.
 
@@ -122,6 +127,7 @@ def recoloured(
       key: what changes are drawn from.
       number: of changes per image.
       magnitude: 0 to 10.
+      rows: of the global batch that the images are.
 
     Returns:
       Images in [0, 255], not rounded.
@@ -131,4 +137,4 @@ def recoloured(
         return changed(images, *drawn, magnitude), None
 
     # A scan: unrolled, the compiler fuses a change into every use of it by the next, and computes it as many times.
-    return jax.lax.scan(one, jnp.asarray(images, jnp.float32), draw(key, number, len(images)))[0]
+    return jax.lax.scan(one, jnp.asarray(images, jnp.float32), draw(key, number, len(images), rows))[0]

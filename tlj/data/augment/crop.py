@@ -10,13 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Real
 
+from tlj.rows import ALL, Rows
+
 RATIOS = (3 / 4, 4 / 3)
 # A box may not fit into the image: so many are drawn and the first that does is taken, as is usual.
 ATTEMPTS = 10
 
 
 def random_boxes(
-    key: Key[Array, ""], aspect: Float[Array, " batch"], smallest: float
+    key: Key[Array, ""], aspect: Float[Array, " batch"], smallest: float, rows: Rows = ALL
 ) -> tuple[Float[Array, "batch 2"], Float[Array, "batch 2"]]:
     """Draws a box in each image: its share of the area uniform, its shape log-uniform in ``RATIOS``, its place uniform.
 
@@ -26,15 +28,16 @@ def random_boxes(
       key: what boxes are drawn from.
       aspect: width over height of each image.
       smallest: share of the area of the smallest box.
+      rows: of the global batch that the images are.
 
     Returns:
       Top and left, then height and width, as shares of the image's own.
     """
     of_area, of_ratio, of_place = jax.random.split(key, 3)
     shape, aspect = (len(aspect), ATTEMPTS), aspect[:, None]
-    area = jax.random.uniform(of_area, shape, minval=smallest, maxval=1.0)
+    area = rows.draw(lambda shape: jax.random.uniform(of_area, shape, minval=smallest, maxval=1.0), shape)
     low, high = (jnp.log(ratio) for ratio in RATIOS)
-    ratio = jnp.exp(jax.random.uniform(of_ratio, shape, minval=low, maxval=high))
+    ratio = jnp.exp(rows.draw(lambda shape: jax.random.uniform(of_ratio, shape, minval=low, maxval=high), shape))
     tried = jnp.stack([jnp.sqrt(area * aspect / ratio), jnp.sqrt(area * ratio / aspect)], axis=-1)
 
     fits = (tried <= 1).all(-1)
@@ -42,7 +45,7 @@ def random_boxes(
     central = jnp.minimum(1, jnp.concatenate([aspect / RATIOS[0], RATIOS[1] / aspect], axis=1))
     any_fits = fits.any(1, keepdims=True)
     size = jnp.where(any_fits, first, central)
-    place = jnp.where(any_fits, jax.random.uniform(of_place, size.shape), 0.5)
+    place = jnp.where(any_fits, rows.draw(lambda shape: jax.random.uniform(of_place, shape), size.shape), 0.5)
     return (1 - size) * place, size
 
 
@@ -90,6 +93,7 @@ def cropped(
     key: Key[Array, ""],
     smallest: float,
     pixels: int,
+    rows: Rows = ALL,
 ) -> Float[Array, "batch pixels pixels channel"]:
     """Cuts a random box out of each image and resizes it.
 
@@ -99,10 +103,11 @@ def cropped(
       key: what boxes are drawn from.
       smallest: share of the area of the smallest box.
       pixels: height and width of the result.
+      rows: of the global batch that the images are.
 
     Returns:
       Images in [0, 255], not rounded.
     """
     if aspect is None:
         aspect = jnp.full(len(images), images.shape[2] / images.shape[1], jnp.float32)
-    return cut(images, *random_boxes(key, aspect, smallest), pixels)
+    return cut(images, *random_boxes(key, aspect, smallest, rows), pixels)

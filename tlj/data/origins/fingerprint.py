@@ -36,7 +36,7 @@ def fingerprint(
       most: bytes, up to which the contents are read.
     """
     whole = hashlib.sha256(repr((columns.kind, numbered.classes, [(rows.part, rows.name) for rows in tables])).encode())
-    whole.update(np.ascontiguousarray(numbered.labels, np.int32))
+    whole.update(np.ascontiguousarray(numbered.labels))
     for texts in names:
         _add(whole, pa.chunked_array([pa.array(texts, pa.large_string())]))
     for rows in tables:

@@ -37,7 +37,8 @@ def open_huggingface(settings: DataSettings, argument: str) -> Examples:
         Rows(name or pathlib.PurePath(argument).name, name, split.data, stamp=split._fingerprint)
         for name, split in splits.items()
     ]
-    classes = tuple(getattr(label, "names", None) or ())
+    # Of a list, the names are those of what it holds.
+    classes = tuple(getattr(getattr(label, "feature", label), "names", None) or ())
     return table_examples(tables, columns, settings, Problems(settings), classes)
 
 

@@ -35,7 +35,7 @@ def keys_of(file: pathlib.Path) -> list[str]:
 
 
 def read_json_lines(
-    file: pathlib.Path, part: str, names: Sequence[str], content: Sequence[str], problems: Problems
+    file: pathlib.Path, part: str, names: Sequence[str], content: Sequence[str], problems: Problems, lists: str = ""
 ) -> Rows:
     """Returns columns of a file as text; a line that is no object, or lacks its content, goes to ``problems``.
 
@@ -45,6 +45,7 @@ def read_json_lines(
       names: of the columns; a value is missing where an object has no such key.
       content: those of them that must hold text.
       problems: of the data set.
+      lists: the column that may hold lists, which stay JSON; empty for none.
     """
     columns: dict[str, list[Any]] = {name: [] for name in names}
     numbers, kept = [], []
@@ -53,7 +54,7 @@ def read_json_lines(
         try:
             values = _object(line)
             for name in names:
-                _check(name, values.get(name), name in content)
+                _check(name, values.get(name), name in content, name == lists)
         except ValueError as error:
             problems.add(f"{file.name}, row {number}", str(error), "mend the line")
             continue
@@ -93,13 +94,18 @@ def _object(line: bytes) -> dict[str, Any]:
     return values
 
 
-def _check(name: str, value: Any, is_content: bool) -> None:
+def _check(name: str, value: Any, is_content: bool, may_be_list: bool) -> None:
     if is_content and not isinstance(value, str):
         raise ValueError(f"{name!r} is missing" if value is None else f"{name!r} is {json.dumps(value)[:40]}, not text")
-    if isinstance(value, (list, dict)):
+    if isinstance(value, dict) or (isinstance(value, list) and not may_be_list):
         raise ValueError(f"{name!r} is {json.dumps(value)[:40]}, not one value")
-    if isinstance(value, str) and not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+    if any(map(_has_half_a_pair, value if isinstance(value, list) else (value,))):
         raise ValueError(f"{name!r} has half a surrogate pair, which is no text")
+
+
+def _has_half_a_pair(value: Any) -> bool:
+    is_plain = not isinstance(value, str) or value.isascii()
+    return not is_plain and any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _column(values: list[Any]) -> pa.Array:

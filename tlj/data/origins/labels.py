@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from tlj.data.label_kinds import Labels
 from tlj.data.settings import DataSettings
 from tlj.errors import InputError
 from tlj.named_paths import named_path
@@ -85,26 +86,27 @@ def label_of(value: Any) -> int | str:
             return _Unusable(NAN)
         if float(value).is_integer():
             return int(value)
-    return _Unusable(f"the label {_shown(value)} is neither a name nor a whole number")
+    return _Unusable(f"the label {shown(value)} is neither a name nor a whole number")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Returns a value as messages show it, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclasses.dataclass(frozen=True)
 class Numbered:
-    """Labels as indices.
+    """Labels as a source has them (``tlj.data.label_kinds``).
 
     Attributes:
-      classes: their names.
-      labels: of every example, -1 where there is none.
+      classes: names of the classes; empty of numbers.
+      labels: of every example; a class is -1 where there is none.
       reasons: why an example has none, by its index.
     """
 
     classes: tuple[str, ...]
-    labels: Int[np.ndarray, " examples"]
+    labels: Labels
     reasons: Mapping[int, str]
 
 
@@ -175,7 +177,7 @@ def number_labels(
         elif isinstance(label, int) and settings.classes and not own and 0 <= label < len(classes):
             numbers[code] = label
         else:
-            reasons[code] = f"the label {_shown(label)} {outside}"
+            reasons[code] = f"the label {shown(label)} {outside}"
     labels = numbers[codes]
     return Numbered(classes, labels, {int(i): reasons[int(codes[i])] for i in np.flatnonzero(labels < 0)})
 
@@ -202,7 +204,7 @@ def _reordered(own: tuple[str, ...], declared: tuple[str, ...]) -> tuple[str, ..
 def _found(read: Sequence[int | str], codes: Int[np.ndarray, " labelled"], where: str) -> tuple[str, ...]:
     present = {read[code] for code in np.unique(codes) if not isinstance(read[code], _Unusable)}
     if len(present) < 2:
-        what = f"every label is {_shown(present.pop())}: there is one class" if present else _no_label(read, codes)
+        what = f"every label is {shown(present.pop())}: there is one class" if present else _no_label(read, codes)
         raise InputError(what, where=where, do="give data with at least two classes, or another data.columns.label")
     if all(isinstance(label, int) for label in present):
         return tuple(str(label) for label in sorted(present))

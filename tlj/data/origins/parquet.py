@@ -47,8 +47,9 @@ def class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
     """Returns the class names of a label column that the ``datasets`` library wrote into a file, or none."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        names = features[label]["names"]
-    except (KeyError, ValueError, TypeError):
+        # Of a list, the names are those of what it holds.
+        names = features[label].get("feature", features[label])["names"]
+    except (KeyError, ValueError, TypeError, AttributeError):
         return ()
     known = isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
     return tuple(names) if known else ()

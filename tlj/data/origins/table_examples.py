@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,7 @@ from tlj.data.origins.columns import Columns
 from tlj.data.origins.contents import content_problems
 from tlj.data.origins.fingerprint import fingerprint
 from tlj.data.origins.items import TableItems
-from tlj.data.origins.labels import number_labels, unlabelled_parts
+from tlj.data.origins.label_column import distinct_labels, parts_without_labels, read_labels
 from tlj.data.origins.rows import Rows, decoded
 from tlj.data.settings import DataSettings, Problems, Skipped
 from tlj.errors import InputError
@@ -47,14 +46,14 @@ def table_examples(
         if not len(indices):
             name = next(rows.name for rows in tables if rows.part == part)
             raise InputError("has no rows that can be used", where=name, do="give a table with examples, or remove it")
-    values, codes = _distinct(tables, columns.label, settings.source)
-    unlabelled = unlabelled_parts(values, codes, _parts(tables))
+    values, codes = distinct_labels(tables, columns.label, settings)
+    unlabelled = parts_without_labels(values, codes, _parts(tables), settings.task)
     tables = [rows for rows in tables if rows.part not in unlabelled]
     if not tables:
         raise InputError("no example has a label", where=settings.source, do="give another data.columns.label")
-    values, codes = _distinct(tables, columns.label, settings.source)
+    values, codes = distinct_labels(tables, columns.label, settings)
     parts = _parts(tables)
-    numbered = number_labels(values, codes, parts, settings, classes, settings.source)
+    numbered = read_labels(values, codes, parts, settings, classes)
     reasons = {**content_problems(tables, columns), **numbered.reasons}
     groups = _texts(tables, columns.group, "group", reasons)
     ids = _texts(tables, columns.id, "id", reasons) if columns.id else _made_ids(tables)
@@ -80,25 +79,6 @@ def table_examples(
     if not len(examples.labels):
         raise InputError("every example was left out", where=settings.source, do="mend the data")
     return examples
-
-
-def _distinct(tables: Sequence[Rows], label: str, where: str) -> tuple[list[Any], Int[np.ndarray, " examples"]]:
-    """The different labels, and which of them every row has."""
-    columns = [rows.column(label) for rows in tables]
-    for column in columns:
-        if pa.types.is_nested(column.type):
-            raise InputError(f"the column {label!r} holds {column.type}", where=where, do="give one label a row")
-    kinds = {column.type for column in columns if not pa.types.is_null(column.type)}
-    kind = kinds.pop() if len(kinds) == 1 else pa.large_string()
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    try:
-        chunks = [chunk for column in columns for chunk in column.cast(kind).chunks]
-        whole = pa.chunked_array(chunks, kind).combine_chunks().dictionary_encode(null_encoding="encode")
-    except pa.ArrowException:
-        what = f"the column {label!r} holds {kind}, which makes no labels"
-        raise InputError(what, where=where, do="give names or whole numbers") from None
-    return whole.dictionary.to_pylist(), whole.indices.to_numpy()
 
 
 def _parts(tables: Sequence[Rows]) -> dict[str, Int[np.ndarray, " part"]]:

@@ -35,7 +35,8 @@ def open_table(settings: DataSettings, argument: str) -> Examples:
     # A test split may lack the labels, so the training split tells the columns.
     leading = next((file for part, file in files if part == "train"), files[0][1])
     columns = choose_columns(_names(kind, leading), settings, str(leading))
-    tables = [_read(kind, part, file, columns, problems) for part, file in files]
+    lists = columns.label if settings.task == "multilabel" else ""
+    tables = [_read(kind, part, file, columns, problems, lists) for part, file in files]
     return table_examples(
         tables, columns, settings, problems, _classes(files, columns.label) if kind == "parquet" else ()
     )
@@ -47,7 +48,7 @@ def _names(kind: str, file: pathlib.Path) -> list[str]:
     return keys_of(file) if kind == "jsonl" else header_of(file, _DIALECTS[kind])
 
 
-def _read(kind: str, part: str, file: pathlib.Path, columns: Columns, problems: Problems) -> Rows:
+def _read(kind: str, part: str, file: pathlib.Path, columns: Columns, problems: Problems, lists: str) -> Rows:
     names = _names(kind, file)
     for name in columns.content:
         require_column(name, names, str(file), columns.content_key)
@@ -55,7 +56,7 @@ def _read(kind: str, part: str, file: pathlib.Path, columns: Columns, problems: 
     if kind == "parquet":
         return read_parquet(file, part, held, columns.image)
     if kind == "jsonl":
-        return read_json_lines(file, part, columns.names, columns.content, problems)
+        return read_json_lines(file, part, columns.names, columns.content, problems, lists)
     return read_separated(file, part, held, problems, _DIALECTS[kind])
 
 

@@ -38,7 +38,9 @@ def open_tfds(settings: DataSettings, argument: str) -> Examples:
     """
     builder = builder_of(argument, settings.source)
     columns = _columns(builder.info, settings)
-    classes = tuple(getattr(builder.info.features[columns.label], "names", None) or ())
+    label = builder.info.features[columns.label]
+    # Of a list, the names are those of what it holds.
+    classes = tuple(getattr(getattr(label, "feature", label), "names", None) or ())
     tables = [_rows(builder, argument, name, columns, settings.source) for name in builder.info.splits]
     return table_examples(tables, columns, settings, Problems(settings), classes)
 
@@ -124,4 +126,5 @@ def _column(records: list[dict[str, Any]], name: str, is_image: bool) -> pa.Arra
         return pa.array([hashlib.sha256(value).digest() if value else b"" for value in values], pa.binary())
     if isinstance(values[0], (bytes, str)):
         return pa.array([value.encode() if isinstance(value, str) else value for value in values], pa.binary())
-    return pa.array(np.asarray(values).tolist())
+    # One by one: lists differ in length.
+    return pa.array([np.asarray(value).tolist() for value in values])

@@ -30,7 +30,7 @@ class PackedReader:
         self._mean, self._shards = float(self.lengths.mean()), shards
 
     def batch(self, indices: Int[np.ndarray, " batch"], rows: slice = slice(None)) -> dict[str, np.ndarray]:
-        """Returns the arrays of a packed batch, all int32.
+        """Returns the arrays of a packed batch, all int32 but the labels of sets and numbers.
 
         Args:
           indices: of a global batch, which alone decides the number of rows.

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int
 
+from tlj.data.label_kinds import Labels, as_held
 from tlj.data.text import TextPreprocessing
 from tlj.data.tokens.lengths import choose_lengths
 from tlj.data.tokens.token_file import Tokens
@@ -19,7 +20,7 @@ class PaddedReader:
       tokens: of every example of the source.
       preprocessing: as given, with the longest length in use.
       lengths: tokens of every example, those that are cut off not counted.
-      labels: of every example, int32.
+      labels: of every example, as batches hold them.
       fixed: the lengths that batches have, increasing.
       in_memory: True.
       by_length: whether there are several of them.
@@ -37,7 +38,7 @@ class PaddedReader:
 
     def __init__(
         self,
-        labels: Int[np.ndarray, " examples"],
+        labels: Labels,
         tokens: Tokens,
         preprocessing: TextPreprocessing,
         count: int,
@@ -48,10 +49,10 @@ class PaddedReader:
         self.fixed = choose_lengths(self.lengths, count)
         self.preprocessing = dataclasses.replace(preprocessing, length=self.fixed[-1])
         self.by_length = len(self.fixed) > 1
-        self.labels = labels.astype(np.int32)
+        self.labels = as_held(labels)
 
     def batch(self, indices: Int[np.ndarray, " batch"], rows: slice = slice(None)) -> dict[str, np.ndarray]:
-        """Returns ``input_ids``, ``attention_mask``, of pairs ``token_type_ids``, and ``label``, all int32.
+        """Returns ``input_ids``, ``attention_mask``, of pairs ``token_type_ids``, all int32, and ``label``.
 
         Args:
           indices: of a global batch; the longest of its examples decides the length.

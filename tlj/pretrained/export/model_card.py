@@ -66,8 +66,11 @@ def _title(model: Model) -> str:
     classes, name = model.spec.num_classes, _NAMES[family_of(model.spec).name]
     count = sum(math.prod(row.shape) for row in model.report.leaves if row.path.startswith("params/"))
     outputs = f"that tells {classes:,} classes apart" if classes else "without a head, which gives features"
+    purpose = f"for {classes:,} classes" if classes else "for features"
+    if model.task == "regression":
+        outputs, purpose = "that gives a number", "for numbers"
     return (
-        f"# {name} {f'for {classes:,} classes' if classes else 'for features'}\n\n"
+        f"# {name} {purpose}\n\n"
         f"A {name} {outputs}, of {count:,} parameters in float32, exported by tlj {tlj.__version__}. "
         "No license is given with it."
     )

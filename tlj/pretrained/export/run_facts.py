@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from tlj.errors import InputError
+from tlj.metric_names import metric_names
 from tlj.models.registry import family_of, make_spec
 from tlj.pretrained.export.markdown import code, place
 from tlj.pretrained.load import Model
@@ -15,6 +17,7 @@ from tlj.pretrained.load_plan import HEAD
 from tlj.pretrained.run_source import read_run_file
 
 _UNKNOWN = "not known"
+_SHARES = ("accuracy", "subset_accuracy")
 # What a run took from its source, where that is not the backbone.
 _TAKEN = {
     "scratch": "Architecture and preprocessing",
@@ -78,21 +81,21 @@ def _figures(model: Model, run: pathlib.Path, manifest: Mapping[str, Any], summa
     if not _is_the_runs_model(model, manifest):
         return ["This is not the model as the run left it, so the figures of the run are not its own."]
     if not summary:
-        return ["The run was not finished, so nothing was tested.", *_validated(run, model.step)]
+        return ["The run was not finished, so nothing was tested.", *_validated(run, model)]
     if summary.get("steps") != model.step:
         last = _name(summary.get("steps"))
         untested = f"Only the last step, {last}, was tested; these are the weights of step {model.step}."
-        return [untested, *_validated(run, model.step)]
+        return [untested, *_validated(run, model)]
     metrics, seed = _part(summary, "metrics"), _name(summary.get("seed"))
     lines = [
-        f"Test accuracy {_share(metrics.get('test_accuracy'))}, loss {_number(metrics.get('test_loss'))}, on "
+        f"Test {_told(metrics, model.task, 'test')}, on "
         f"{_whole(summary.get('test_examples'))} examples: one run, seed {seed}, at a label budget of "
         f"{_whole(summary.get('label_budget'))}.",
     ]
     if _is_number(metrics.get("validation_loss")):
         lines.append(
-            f"Validation accuracy {_share(metrics.get('validation_accuracy'))}, loss "
-            f"{_number(metrics['validation_loss'])}, on {_whole(summary.get('validation_examples'))} examples."
+            f"Validation {_told(metrics, model.task, 'validation')}, on "
+            f"{_whole(summary.get('validation_examples'))} examples."
         )
     return lines + _over_seeds(run)
 
@@ -100,14 +103,16 @@ def _figures(model: Model, run: pathlib.Path, manifest: Mapping[str, Any], summa
 def _is_the_runs_model(model: Model, manifest: Mapping[str, Any]) -> bool:
     told = _part(manifest, "model")
     family = family_of(model.spec)
+    # Of two classes a run has one logit where its model has two (``tlj.pretrained.published_head``).
+    spec = dataclasses.replace(make_spec(family.name, told["spec"]), num_classes=model.spec.num_classes)
     return (
         {row.status for row in model.report.leaves} == {"loaded"}
-        and make_spec(family.name, told["spec"]) == model.spec
+        and spec == model.spec
         and family.preprocessing(**told["preprocessing"]) == model.preprocessing
     )
 
 
-def _validated(run: pathlib.Path, step: int) -> list[str]:
+def _validated(run: pathlib.Path, model: Model) -> list[str]:
     """The validation at a step, from the lines that the run wrote while it went."""
     log = run / "metrics.jsonl"
     for line in reversed(log.read_text(encoding="utf-8").splitlines() if log.is_file() else []):
@@ -115,10 +120,17 @@ def _validated(run: pathlib.Path, step: int) -> list[str]:
             row = json.loads(line)
         except ValueError:  # a kill may leave the last line cut
             continue
-        if isinstance(row, dict) and row.get("step") == step and "validation_loss" in row:
-            accuracy, loss = _share(row.get("validation_accuracy")), _number(row["validation_loss"])
-            return [f"Validation accuracy {accuracy}, loss {loss}, at step {step}."]
+        if isinstance(row, dict) and row.get("step") == model.step and "validation_loss" in row:
+            return [f"Validation {_told(row, model.task, 'validation')}, at step {model.step}."]
     return []
+
+
+def _told(metrics: Mapping[str, Any], task: str, part: str) -> str:
+    """The metrics of a part in words, the main one first: ``accuracy 97.5%, loss 0.0812``."""
+    _, *names = metric_names(task or "multiclass", part="")
+    told = {name: metrics.get(f"{part}_{name}") for name in (*names, "loss")}
+    shown = {name: _share(value) if name in _SHARES else _number(value) for name, value in told.items()}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
 
 
 def _over_seeds(run: pathlib.Path) -> list[str]:

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from jaxtyping import Float
-from scipy import ndimage
 
 from tlj.errors import InputError, unknown_name
 
@@ -56,6 +55,9 @@ def _grid(length: int, has_class_token: bool) -> int:
 
 
 def _bilinear(grid: Float[np.ndarray, "before before width"], after: int) -> Float[np.ndarray, "after after width"]:
+    # scipy's arrays take a fifth of a second to import, which a start without such a checkpoint should not wait for.
+    from scipy import ndimage
+
     return ndimage.zoom(grid, (after / len(grid), after / len(grid), 1), order=1)
 
 
