@@ -142,8 +142,12 @@ KEYS: dict[str, Key] = {
     "early_stopping.min_delta": Key(0.0, _NOT_NEGATIVE, "by how much a value must be better to count"),
     "checkpoint.every": Key(0, whole(0), "steps between checkpoints; 0 is only at the end"),
     "checkpoint.latest": Key(2, whole(1), "checkpoints kept, the latest"),
-    "checkpoint.best": Key(0, whole(0), "checkpoints kept besides, the best by checkpoint.metric; written when validated"),
-    "checkpoint.metric": Key("validation_loss", text("the name of a validation metric"), "what checkpoint.best goes by"),
+    "checkpoint.best": Key(
+        0, whole(0), "checkpoints kept besides, the best by checkpoint.metric; written when validated"
+    ),
+    "checkpoint.metric": Key(
+        "validation_loss", text("the name of a validation metric"), "what checkpoint.best goes by"
+    ),
     "checkpoint.background": Key(True, _YES_NO, "whether a checkpoint is written while training goes on"),
     "checkpoint.deadline": Key(25.0, _SECONDS, "seconds after SIGTERM by which the process has ended, saved or not"),
     "checkpoint.keep": Key("all", _KEEP, "what one holds: all, or trainable: all but what never trains, a small delta"),

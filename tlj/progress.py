@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
+from tlj.distributed import is_main
 from tlj.errors import one_line
 from tlj.progress_line import Standing, log_line, terminal_line
 
@@ -20,9 +21,13 @@ SECONDS_BETWEEN_SAMPLES, SAMPLES = 10.0, 60
 def say(text: str) -> None:
     """Writes one line to standard error, above the bar where there is one; a log that cannot be written ends no work.
 
+    Of several processes only the main one does, or each line would come from all.
+
     Args:
       text: what happened.
     """
+    if not is_main():
+        return
     # In one piece, so that the lines of several threads do not mix.
     with contextlib.suppress(OSError):
         sys.stderr.write(one_line(text) + "\n")
@@ -112,7 +117,7 @@ class Progress:
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Shows the bar while inside; without a terminal it prints a line now and then, and at the end."""
-        if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
+        if is_main() and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
             with self._bar():
                 yield
             return

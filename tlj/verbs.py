@@ -179,8 +179,9 @@ def bench(arguments: argparse.Namespace) -> None:
         from tlj.benchmark.bench import bench, format_bench
 
         measured = bench(config, arguments.strategies, arguments.windows)
-        print(format_bench(measured), flush=True)
-    if arguments.json is not None:
+        if is_main():
+            print(format_bench(measured), flush=True)
+    if arguments.json is not None and is_main():
         from tlj.training.run_files import write_json
 
         write_json(arguments.json, measured)

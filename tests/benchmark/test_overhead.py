@@ -28,17 +28,19 @@ MEASURED = {
 
 @pytest.fixture
 def no_step_path(monkeypatch):
-    """The step path is measured in a test of its own."""
+    """The step path is measured in a test of its own; the setups that it would have been measured for."""
+    setups = []
 
     class Known:
         def __init__(self, setup, programs):
-            pass
+            setups.append(setup)
 
         def measure(self, windows):
             return {**HOST, "held": HELD}
 
     monkeypatch.setattr(module, "StepPath", Known)
     monkeypatch.setattr(module, "SECONDS", 0.0)
+    return setups
 
 
 class Alone:
@@ -53,7 +55,7 @@ class Alone:
         return 20
 
     def window(self, steps):
-        time.sleep(0.05)
+        time.sleep(0.5)
         return self.seconds
 
 
@@ -71,12 +73,14 @@ def test_the_real_loop_is_measured_beside_its_step_and_leaves_no_file(tiny_confi
     assert 0 < measured["step"]["median_s"] < measured["loop"]["median_s"] * 3
     assert measured["loop"]["p5_s"] <= measured["loop"]["median_s"] <= measured["loop"]["p95_s"]
     assert list(tmp_path.iterdir()) == []
+    assert [len(setup.phases) for setup in no_step_path] == [1]
 
 
 def test_what_the_loop_does_between_two_windows_is_in_neither(tiny_config, no_step_path, monkeypatch):
     monkeypatch.setattr(module, "Stepper", Alone)
     measured = measure_overhead(tiny_config("nowhere", strategy="scratch", log={"every": 20}), windows=3)
-    # 50 ms of waiting after every window, and none of it per step.
+    # The step alone takes its half a second after every window of the loop, and it is in none.
+    assert 20 * measured["loop"]["median_s"] < 0.5
     assert measured["overhead_s"] == pytest.approx(measured["loop"]["median_s"])
     assert measured["overhead_share"] == pytest.approx(1.0)
 

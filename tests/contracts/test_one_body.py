@@ -32,14 +32,14 @@ class Losses(list):
 for config in configs:
     setup, programs, losses = set_up(config, pathlib.Path(), needs_source=False), Programs(), Losses()
     (phase,) = setup.phases
-    state = setup.wrapper.enter(initial_state(setup, phase, start_variables(setup)[0], programs))
+    state = initial_state(setup, phase, start_variables(setup)[0], programs)
     steps = StepPrograms(setup, phase, 0, programs, Clock())
     with calls_from(setup, 0, Dues.of(setup.config, setup.phases)) as calls:
         for call in calls:
             state = take_call(call, state, run_keys(config["seed"]), steps, losses, lambda count, flops: None)
             jax.block_until_ready(state)
     flops = step_program(setup, phase, programs)[0].flops
-    print(json.dumps({"losses": losses, "flops": flops, "digests": state_digests(setup.wrapper.leave(state))}))
+    print(json.dumps({"losses": losses, "flops": flops, "digests": state_digests(state)}))
 """
 
 # Everything that is drawn is on: each row must get what it would have had in the whole batch.

@@ -114,6 +114,13 @@ together()
     assert "Traceback" not in main.stderr
 
 
+def test_an_error_of_all_processes_keeps_its_exit_code(processes):
+    main, other = processes.together(2, script=script("return 2"), timeout=60)
+    assert main.code == 2
+    assert other.code in (1, 2)
+    assert "died" not in main.stderr + other.stderr
+
+
 def test_processes_that_wait_at_different_places_have_come_apart(processes):
     ended = processes.together(2, script=script("barrier(f'place {process}')\nreturn 0"), timeout=60)
     assert [end.code for end in ended] == [1, 1]

@@ -51,6 +51,7 @@ def test_every_run_of_the_grid_leaves_its_files(comparison):
         names = {path.name for path in run.iterdir()}
         assert names == {
             "config.json", "manifest.json", "metrics.jsonl", "checkpoints", "predictions.parquet", "summary.json",
+            "tensorboard",
         }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def test_the_content_of_the_data_decides_wherever_it_lies(tmp_path):
 @pytest.mark.parametrize("name", ["memory", "threads", "workers"])
 def test_how_fast_examples_are_read_makes_no_other_run(name):
     assert run_hash(resolved(**{name: 3})) == run_hash(resolved())
-    assert name not in decisive(resolved())["data"]
+    assert f"data.{name}" not in decisive(resolved())
     assert name in resolved()["data"]
 
 

@@ -9,11 +9,7 @@ from ml_collections import ConfigDict
 
 from tlj import config as configuration
 from tlj.errors import InputError
-from tlj.freezing.phases import Group, Layout, Phase
-from tlj.pretrained.initialise import initial_variables
-from tlj.pretrained.run_source import open_source_of_run
-from tlj.pretrained.source import SourceLeaf
-from tlj.training.inspection import inspect_run, moved_by_depth
+from tlj.training.inspection import inspect_run
 from tlj.training.loop import Surroundings, train_run
 from tlj.training.programs import Programs
 from tlj.training.setup import set_up
@@ -186,12 +182,6 @@ def test_a_folder_without_a_checkpoint_is_said_to_have_none(tmp_path):
         inspect_run(tmp_path)
 
 
-def test_another_source_at_the_same_place_is_not_taken_for_the_runs_own(comparison, tmp_path):
-    shutil.copytree(run_of(comparison, "full"), tmp_path / "runs" / "full")
-    shutil.copytree(run_of(comparison, "scratch"), tmp_path / "source")
-    assert inspect_run(tmp_path / "runs" / "full")["moved_by_depth"] is None
-
-
 @pytest.mark.parametrize("form", ["run without files", "checkpoints", "one by itself"])
 def test_a_checkpoint_tells_all_of_itself_without_a_file_of_its_run(comparison, tmp_path, form):
     run = run_of(comparison, "last_blocks-1")
@@ -294,37 +284,6 @@ def test_a_delta_whose_base_is_not_to_be_had_tells_what_it_holds_itself(train, r
     assert (report["largest_frozen_change"], report["moved_by_depth"]) == (None, None)
     assert (report["frozen_since_phase_start_unchanged"], report["changed_since_phase_start"]) == (None, [])
     assert report["never_trained"] == whole["never_trained"] == len(report["leaves"]) - 2
-
-
-def test_a_source_of_another_origin_is_found_again_by_what_was_loaded_from_it(train, retell):
-    run = train(strategy="linear_probe")
-    found = open_source_of_run(str(run.parent / "source"), json.loads((run / "config.json").read_text())["model"])
-    # Other names than the model's, two arrays for one leaf, and one that the model does not take.
-    named = {path: dataclasses.replace(leaf, names=("theirs.a", "theirs.b")) for path, leaf in found.leaves.items()}
-    ignored = SourceLeaf(("theirs.c",), (1,), lambda: np.zeros(1, np.float32), "the model does not take it")
-    other = dataclasses.replace(found, leaves=named, ignored=(ignored,))
-    _, report = initial_variables("pretrained", found.spec, other, 0)
-    retell(run / "checkpoints" / "12", about__manifest__load_report=report.rows())
-    assert depths_that_moved(inspect_run(run)) == [3]
-
-
-def test_distances_are_euclidean_and_relative_to_the_start():
-    layout = Layout({"backbone/embedding/a": 0, "head/kernel": 1, "head/bias": 1}, blocks=0)
-    labels = (("backbone/embedding/a", "frozen"), ("head/bias", "head"), ("head/kernel", "head"))
-    phase = Phase(labels, (Group("head"),))
-    start = {"backbone/embedding/a": np.ones(4), "head/kernel": np.array([3.0, 4.0]), "head/bias": np.zeros(1)}
-    now = {**start, "head/kernel": np.array([3.0, 7.0]), "head/bias": np.full(1, 4.0)}
-    embedding, head = moved_by_depth(now, start, layout, [phase])
-    assert embedding == {"depth": 0, "leaves": 1, "trained": 0, "trained_now": 0, "distance": 0.0, "relative": 0.0}
-    assert head == {"depth": 1, "leaves": 2, "trained": 2, "trained_now": 2, "distance": 5.0, "relative": 1.0}
-
-
-def test_a_depth_that_started_at_zero_has_no_relative_distance():
-    phase = Phase((("head/kernel", "head"),), (Group("head"),))
-    rows = moved_by_depth(
-        {"head/kernel": np.ones(4)}, {"head/kernel": np.zeros(4)}, Layout({"head/kernel": 1}, blocks=0), [phase]
-    )
-    assert (rows[0]["distance"], rows[0]["relative"]) == (2.0, None)
 
 
 def test_a_damaged_source_leaves_what_the_run_holds(comparison, tmp_path):

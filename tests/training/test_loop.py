@@ -7,11 +7,14 @@ import pytest
 from tlj.errors import InputError
 from tlj.freezing.digests import FrozenChangedError, leaf_digests
 from tlj.pretrained.find_checkpoint import checkpoint_steps
+from tlj.pretrained.restore import restore
 from tlj.pretrained.runs import read_variables
 from tlj.training import loop
+from tlj.training.inputs import evaluation_inputs
 from tlj.training.loop import StoppedError, Surroundings, train_run
+from tlj.training.non_finite import NonFiniteError
 from tlj.training.programs import Programs, count_compilations
-from tlj.training.run_files import read_metrics
+from tlj.training.run_files import read_metrics, read_predictions
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +73,64 @@ def test_a_run_killed_after_its_test_does_not_open_it_again(tiny_run, programs, 
     assert train_run(setup, tmp_path, "hash", Surroundings(programs))["test_opened"] == 1
 
 
-def test_a_run_that_diverges_ends_with_null_losses(tiny_run, tmp_path):
-    optimizer = {"name": "sgd", "learning_rate": 1e30, "clip_norm": 0.0, "warmup": "0 steps"}
-    summary = train_run(tiny_run(steps=4, optimizer=optimizer), tmp_path, "hash", Surroundings())
+# After the second step the weights are so large that every loss is not a number.
+HOT = {"name": "sgd", "learning_rate": 1e30, "clip_norm": 0.0, "warmup": "0 steps"}
+
+
+def test_a_run_that_diverges_stops_at_its_step_and_says_so(tiny_run, tmp_path):
+    setup = tiny_run(steps=4, optimizer=HOT, checkpoint={"every": 1})
+    with pytest.raises(NonFiniteError, match="step 2 is not finite.*the checkpoint of step 1 is as it was"):
+        train_run(setup, tmp_path, "hash", Surroundings())
+    assert json.loads((tmp_path / "non_finite.json").read_text())["step"] == 2
+    assert checkpoint_steps(tmp_path) == [1]
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_a_run_that_is_to_skip_what_is_not_finite_goes_on_and_counts_it(tiny_run, tmp_path):
+    setup = tiny_run(steps=4, optimizer=HOT, on_nan="skip", log={"every": 2})
+    summary = train_run(setup, tmp_path, "hash", Surroundings())
+    assert summary["skipped_updates"] == 3
+    windows = [row for row in read_metrics(tmp_path / "metrics.jsonl") if "loss" in row]
+    assert [(row["step"], row["skipped"], row["loss"] is None) for row in windows] == [(2, 1, False), (4, 2, True)]
     assert json.loads((tmp_path / "summary.json").read_text())["metrics"]["test_loss"] is None
-    assert summary["metrics"]["test_accuracy"] is not None
-    assert [row["loss"] for row in read_metrics(tmp_path / "metrics.jsonl") if "loss" in row] == [None]
+
+
+def test_early_stopping_ends_a_run_with_a_checkpoint_and_a_summary_of_what_was_done(tiny_run, programs, tmp_path):
+    stopping = {"metric": "validation_loss", "patience": 2, "min_delta": 100.0}
+    setup = tiny_run(steps=40, evaluate={"every": 3}, early_stopping=stopping)
+    summary = train_run(setup, tmp_path, "hash", Surroundings(programs))
+    # The first validation is the best; none is better by so much.
+    assert (summary["stopped_at"], summary["steps"]) == (9, 40)
+    assert summary["phases"][0]["steps"] == 9
+    assert checkpoint_steps(tmp_path) == [9]
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == 9
+    (tmp_path / "summary.json").unlink()
+    assert lasting(train_run(setup, tmp_path, "hash", Surroundings(programs))) == lasting(summary)
+
+
+def test_the_best_checkpoints_are_written_when_they_are_validated_and_kept(tiny_run, programs, tmp_path):
+    setup = tiny_run(steps=20, evaluate={"every": 2}, checkpoint={"every": 0, "latest": 1, "best": 2})
+    train_run(setup, tmp_path, "hash", Surroundings(programs))
+    losses = {
+        row["step"]: row["validation_loss"]
+        for row in read_metrics(tmp_path / "metrics.jsonl")
+        if "validation_loss" in row
+    }
+    best = sorted(losses, key=lambda step: (losses[step], step))[:2]
+    assert set(checkpoint_steps(tmp_path)) == {*best, 20}
+
+
+def test_a_run_can_be_judged_by_its_moving_average(tiny_run, programs, tmp_path):
+    setup = tiny_run(steps=6, optimizer={"ema": 0.5}, evaluate={"ema": True})
+    train_run(setup, tmp_path, "hash", Surroundings(programs))
+    average, last = (restore(tmp_path, ema=ema)["head"]["kernel"] for ema in (True, False))
+    assert np.abs(average - last).max() > 1e-6
+    np.testing.assert_array_equal(restore(tmp_path)["head"]["kernel"], average)
+    variables = restore(tmp_path, statistics=True)
+    batch = setup.reader.batch(setup.split.test[:8])
+    logits = setup.module.apply(variables, evaluation_inputs(batch, setup.preprocessing))
+    told, _ = read_predictions(tmp_path / "predictions.parquet")["test"]
+    np.testing.assert_allclose(told[:8], logits, atol=1e-5)
 
 
 def test_a_finished_run_is_left_alone(tiny_run, programs, tmp_path):
@@ -214,9 +269,9 @@ def test_a_frozen_leaf_that_changes_in_an_early_phase_fails_the_run_when_that_ph
     setup = tiny_run(strategy="lp_ft:4", init="scratch", steps=8)
     train_phase = loop._train_phase
 
-    def tampering(run, state, record, log):
-        assert record.index == 0, "the next phase was begun"
-        state = train_phase(run, state, record, log)
+    def tampering(run, state):
+        assert run.record.phase.index == 0, "the next phase was begun"
+        state = train_phase(run, state)
         kernel = state.params["backbone"]["block0"]["mlp"]["up"]["kernel"]
         state.params["backbone"]["block0"]["mlp"]["up"]["kernel"] = kernel.at[0, 0].add(1e-6)
         return state

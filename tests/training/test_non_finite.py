@@ -43,10 +43,12 @@ def test_the_first_is_named_in_the_order_in_which_a_step_meets_them(bad, loss, e
 def broken(tiny_run):
     """A run whose head has an infinite weight before its third step."""
     setup = tiny_run(steps=4)
-    state = initial_state(setup, setup.phases[0], start_variables(setup)[0], Programs())
-    kernel = np.array(state.params["head"]["kernel"])
+    variables, programs = start_variables(setup)[0], Programs()
+    kernel = np.array(variables["params"]["head"]["kernel"])
     kernel[0, 0] = np.inf
-    return setup, lambda: state.replace(params={**state.params, "head": {**state.params["head"], "kernel": kernel}})
+    params = {**variables["params"], "head": {**variables["params"]["head"], "kernel": kernel}}
+    # Whoever asks gives the state away.
+    return setup, lambda: initial_state(setup, setup.phases[0], {**variables, "params": params}, programs)
 
 
 def test_a_diagnosis_names_leaf_and_examples(broken):

@@ -55,7 +55,7 @@ def test_arm_and_twin_have_one_model_and_preprocessing(comparison, tiny_run):
         ({"strategy": "full"}, "needs a model source"),
         ({"strategy": "scratch:3"}, "scratch takes nothing"),
         ({"label_budget": 10**6}, "the pool has 538"),
-        ({"parallel": {"mode": "pmap", "fsdp": 1}}, "unknown mode 'pmap'"),
+        ({"parallel": {"mode": "pmap", "fsdp": 2}}, "fsdp 2 with pmap"),
         ({"parallel": {"mode": "jit", "fsdp": 7}}, "fsdp 7 does not divide"),
         ({"init": "mean_vra"}, "did you mean 'mean_var'?"),
         ({"strategy": "gradual:9", "init": "scratch"}, "gradual:9 reaches the embedding after 27 steps"),

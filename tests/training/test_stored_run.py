@@ -1,11 +1,14 @@
+import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 
 from tlj.errors import InputError
 from tlj.freezing.digests import leaf_digests
 from tlj.pretrained.initialise import initial_variables
 from tlj.pretrained.runs import read_run
+from tlj.pretrained.source import SourceLeaf
 from tlj.training.stored_run import open_stored_run, start_of_run
 
 
@@ -41,6 +44,19 @@ def test_a_start_is_none_where_the_source_is_gone_or_another(comparison, run):
     assert start_of_run(open_stored_run(copy)) is None
     shutil.rmtree(copy.parent / "source")
     shutil.copytree(comparison[0] / "source", copy.parent / "source")
+    assert start_of_run(open_stored_run(copy)) is not None
+
+
+def test_a_source_of_another_origin_is_found_again_by_what_was_loaded_from_it(comparison, run, retell):
+    copy, checkpoint = run
+    shutil.copytree(comparison[0] / "source", copy.parent / "source")
+    found = read_run(copy.parent / "source")
+    # Other names than the model's, two arrays for one leaf, and one that the model does not take.
+    named = {path: dataclasses.replace(leaf, names=("theirs.a", "theirs.b")) for path, leaf in found.leaves.items()}
+    ignored = SourceLeaf(("theirs.c",), (1,), lambda: np.zeros(1, np.float32), "the model does not take it")
+    other = dataclasses.replace(found, leaves=named, ignored=(ignored,))
+    _, report = initial_variables("pretrained", found.spec, other, 0)
+    retell(checkpoint, about__manifest__load_report=report.rows())
     assert start_of_run(open_stored_run(copy)) is not None
 
 

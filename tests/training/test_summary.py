@@ -1,7 +1,10 @@
+from types import MappingProxyType
+
 import pytest
 
 from tlj.training.clock import Clock
 from tlj.training.phase_record import PhaseRecord
+from tlj.training.run_record import RunRecord
 from tlj.training.summary import parameter_sizes, run_summary
 
 HEAD = 16 * 5 + 5
@@ -11,9 +14,9 @@ HEAD = 16 * 5 + 5
 def summary_of(tiny_run):
     """The summary of a run that was never trained, from what it would have measured."""
 
-    def make(record, clock=None, **changes):
+    def make(record, clock=None, *, of_run=MappingProxyType({}), **changes):
         setup = tiny_run(init="scratch", **changes)
-        return setup, run_summary(setup, clock or Clock(), {"test_loss": 0.5}, record, 1)
+        return setup, run_summary(setup, clock or Clock(), {"test_loss": 0.5}, RunRecord(record, **of_run), 1)
 
     return make
 
@@ -77,3 +80,11 @@ def test_adapters_are_among_the_parameters(summary_of):
     # Query and value of two blocks, each of two matrices of 16 x 2.
     assert summary["parameters"]["trained"] == HEAD + 2 * 2 * 2 * 16 * 2
     assert sum(path.startswith("lora/") for path in parameter_sizes(setup)) == 8
+
+
+def test_a_run_that_stopped_early_is_told_by_the_steps_it_took(summary_of):
+    record = PhaseRecord({}, flops=[12 * 10.0])
+    _, summary = summary_of(record, clock_of(0.1), of_run={"stopped_at": 12, "skipped": 2})
+    assert (summary["stopped_at"], summary["steps"], summary["skipped_updates"]) == (12, 24, 2)
+    assert summary["phases"][0]["steps"] == 12
+    assert summary["flops"] == {"training_total": 120.0, "per_step": 10.0}

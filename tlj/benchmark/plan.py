@@ -14,6 +14,7 @@ from tlj import config as configuration
 from tlj.freezing.phases import Phase
 from tlj.freezing.strategies import control_name, parse_strategy, resolve_init
 from tlj.training.compiled import abstract_state, lower_step
+from tlj.training.identity import for_devices
 from tlj.training.manifest import format_label_table, label_table, start_of
 from tlj.training.setup import Setup, set_up
 
@@ -59,7 +60,7 @@ def weightless(config: ConfigDict) -> tuple[dict[str, Any], pathlib.Path]:
     Where ``pretrain`` would make the model source, none is named: the architecture is in the config, and only the
     weights are not there yet.
     """
-    resolved = configuration.run_config(config)
+    resolved = for_devices(configuration.run_config(config))
     if config.pretrain:
         resolved = {**resolved, "model": {**resolved["model"], "source": ""}}
     return resolved, pathlib.Path(config.workdir or os.curdir)

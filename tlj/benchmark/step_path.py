@@ -54,7 +54,7 @@ class StepPath:
     def __init__(self, setup: Setup, programs: Programs):
         self._setup, self._clock = setup, Clock()
         variables, _ = start_variables(setup)
-        self._state = setup.wrapper.enter(initial_state(setup, setup.phases[0], variables, programs))
+        self._state = initial_state(setup, setup.phases[0], variables, programs)
         self._rng, self._step = run_keys(setup.config["seed"]), 0
         self._timed = _Timed(setup, setup.phases[0], 0, programs, self._clock)
         self._window = Window(self._clock, 0)

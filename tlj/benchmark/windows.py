@@ -65,7 +65,7 @@ class Stepper:
         wrapper = self.setup.wrapper
         batch = wrapper.put(self._batch, 1)
         variables, _ = run_variables("scratch", self.setup.spec, None, seed, adapters=adapters)
-        state = wrapper.enter(initial_state(self.setup, self.phase, variables, self._programs))
+        state = initial_state(self.setup, self.phase, variables, self._programs)
         del variables
         for _ in range(warm_up):
             state, _ = self.program.call(state, batch, self._rng)

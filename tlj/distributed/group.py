@@ -40,6 +40,7 @@ class Group:
         self._gone = {process: threading.Event() for process in wires}
         self._bad_news = threading.Event()
         self._news = ""
+        self._is_ending = False
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         threading.Thread(target=self._handle, name="tlj-peers", daemon=True).start()
         for process in wires:
@@ -81,6 +82,7 @@ class Group:
             jax.distributed.shutdown()
             self._say({"end": True})
             return
+        self._is_ending = True
         self._say({"failed": self.place.process})
         self._wait_for_others(_TO_END + 5 if self.place.process == 0 else 0)
         with contextlib.suppress(OSError, ValueError):
@@ -162,7 +164,7 @@ class Group:
 
     def _lose(self, gone: int, heard_from: int) -> None:
         """Ends this process because another has died: nothing that they do together can go on."""
-        if heard_from not in self._said_goodbye:
+        if heard_from not in self._said_goodbye and not self._is_ending:
             self._said_goodbye.add(heard_from)
             self._say({"lost": gone}, but=heard_from)
             self._hear_bad_news(f"process {gone} of {self.place.processes} died, or its machine did")

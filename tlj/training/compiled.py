@@ -101,23 +101,21 @@ def _wrapped_step(
     return wrapper.wrap(step, _leaf_shardings(setup, phase), calls)
 
 
-def _step_shapes(setup: Setup, phase: Phase, batch: Mapping[str, Any], calls: int) -> tuple[Any, ...]:
-    on_devices = all(isinstance(array, jax.Array) for array in batch.values())
-    shapes = (
-        {name: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding) for name, a in batch.items()}
-        if on_devices
-        else setup.wrapper.batch_shapes(batch, calls)
-    )
-    state = abstract_state(setup, phase)
-    if setup.wrapper.mesh.is_multi_process and setup.config["parallel"]["mode"] == "pmap":
-        # Each process gives and takes its own copy of what is the same everywhere.
-        state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state)
-    return state, shapes, run_keys(0)
+def _batch_shapes(setup: Setup, batch: Mapping[str, Any], calls: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of a batch on the devices; on the host it has the rows of this process."""
+    if not all(isinstance(array, jax.Array) for array in batch.values()):
+        return setup.wrapper.batch_shapes(batch, calls)
+    return {name: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding) for name, a in batch.items()}
+
+
+def _step_arguments(setup: Setup, phase: Phase, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> tuple[Any, ...]:
+    return setup.wrapper.arguments((abstract_state(setup, phase), shapes, run_keys(0)))
 
 
 def lower_step(setup: Setup, phase: Phase) -> jax.stages.Lowered:
     """Returns the step of a phase as it goes into the compiler, for a usual batch."""
-    return _wrapped_step(setup, phase, 1).lower(*_step_shapes(setup, phase, setup.usual_batch, 1))
+    shapes = _batch_shapes(setup, setup.usual_batch, 1)
+    return _wrapped_step(setup, phase, 1).lower(*_step_arguments(setup, phase, shapes))
 
 
 def step_program(
@@ -138,12 +136,11 @@ def step_program(
       The program, whose FLOPs are those of one step, and whether it was compiled now.
     """
     batch = setup.usual_batch if batch is None else batch
-    mode = setup.config["parallel"]["mode"]
-    program_key = ("step", mode, calls, *_phase_key(setup, phase), setup.augmentation, shape_key(batch))
+    mode, shapes = setup.config["parallel"]["mode"], _batch_shapes(setup, batch, calls)
     return programs.get(
-        program_key,
+        ("step", mode, calls, *_phase_key(setup, phase), setup.augmentation, shape_key(shapes)),
         lambda: _wrapped_step(setup, phase, calls),
-        *_step_shapes(setup, phase, batch, calls),
+        *_step_arguments(setup, phase, shapes),
         flops=lambda counted: _all_parts(setup, phase, counted),
     )
 
@@ -162,7 +159,7 @@ def _all_parts(setup: Setup, phase: Phase, counted: float) -> float:
 def check_program(setup: Setup, phase: Phase, batch: Mapping[str, jax.Array]) -> Callable[..., tuple[Any, Any]]:
     """Returns the compiled ``make_check_step`` of a phase for batches like one, which is on the devices."""
     wrapped = _wrapped_step(setup, phase, 1, make_check_step)
-    return wrapped.lower(*_step_shapes(setup, phase, batch, 1)).compile()
+    return wrapped.lower(*_step_arguments(setup, phase, _batch_shapes(setup, batch, 1))).compile()
 
 
 def evaluate_program(setup: Setup, programs: Programs, batch: Mapping[str, Any]) -> Program:

@@ -75,9 +75,9 @@ def _first_state(setup: Setup, programs: Programs) -> TrainState:
 
 def _two_steps(setup: Setup, state: TrainState, programs: Programs) -> tuple[TrainState, dict[str, Any], int]:
     """The state after the first calls of the run, the metrics over them, and how many steps they were."""
-    clock, step, wrapper = Clock(), 0, setup.wrapper
+    clock, step = Clock(), 0
     window, compiled = Window(clock, 0), StepPrograms(setup, setup.phases[0], 0, programs, clock)
-    state, rng = wrapper.enter(state), run_keys(setup.config["seed"])
+    rng = run_keys(setup.config["seed"])
     with calls_from(setup, 0, Dues.of(setup.config, setup.phases)) as calls:
         while step < min(STEPS, setup.config["steps"]):
             call = next(calls)
@@ -85,7 +85,7 @@ def _two_steps(setup: Setup, state: TrainState, programs: Programs) -> tuple[Tra
             step += sum(count for count, _ in call)
     row, rejected = window.end(step, state)
     metrics = {name: value for name, value in row.items() if name not in ("step", "phase", "timing")}
-    return wrapper.leave(state), {**metrics, "rejected": rejected}, step
+    return state, {**metrics, "rejected": rejected}, step
 
 
 def _phase_facts(setup: Setup, phase: Phase, programs: Programs) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from flax import traverse_util
 
 from tlj.freezing.digests import leaf_digests
 from tlj.freezing.modes import norm_mode
-from tlj.freezing.phases import FROZEN, Layout, Phase
+from tlj.freezing.phases import FROZEN
 from tlj.training.checkpoint_sizes import array_row, bytes_by_field, optimizer_bytes, state_rows
+from tlj.training.distances import Arrays, moved_by_depth, norm_of
 from tlj.training.setup import variable_shapes
-from tlj.training.stored_run import Arrays, StoredRun, open_stored_run, start_of_run
+from tlj.training.stored_run import StoredRun, open_stored_run, start_of_run
 
 
 def inspect_run(directory: pathlib.Path, step: int | str | None = None) -> dict[str, Any]:
@@ -33,8 +34,8 @@ def inspect_run(directory: pathlib.Path, step: int | str | None = None) -> dict[
       field of the state, total and on_disk); ``frozen_since_phase_start_unchanged`` and ``changed_since_phase_start``
       (paths frozen in this phase whose bytes are not those of its start); ``never_trained`` (number of parameters that
       no phase so far has trained) and ``largest_frozen_change`` (the largest absolute one among them); and
-      ``moved_by_depth`` (``moved_by_depth``). Distances, the largest change and the last are None where the run's start
-      cannot be made again.
+      ``moved_by_depth`` (``tlj.training.distances``). Distances, the largest change and the last are None where the
+      run's start cannot be made again.
 
     Raises:
       InputError: where there is no such checkpoint, it cannot be read, or it does not tell its run.
@@ -57,7 +58,7 @@ def inspect_run(directory: pathlib.Path, step: int | str | None = None) -> dict[
             {
                 **array_row(path, leaf),
                 "norm_mode": norm_mode(run.phase, path.rpartition("/")[0]),
-                "distance": _norm([leaf - initial[1][path]]) if initial else None,
+                "distance": norm_of([leaf - initial[1][path]]) if initial else None,
             }
             for path, leaf in sorted(run.statistics.items())
         ],
@@ -103,41 +104,3 @@ def _changed_since_phase_start(run: StoredRun) -> list[str]:
 
 def _largest_change(paths: set[str], params: Arrays, initial: Arrays) -> float:
     return max((float(np.max(np.abs(params[path] - initial[path]))) for path in paths), default=0.0)
-
-
-def _norm(arrays: Sequence[np.ndarray]) -> float:
-    return float(np.sqrt(sum(np.sum(np.square(array, dtype=np.float64)) for array in arrays)))
-
-
-def moved_by_depth(
-    params: Arrays, initial: Arrays, layout: Layout, phases: Sequence[Phase]
-) -> list[dict[str, float | int | None]]:
-    """Returns how far the parameters of each depth are from where they started, adapters with what they adapt.
-
-    Args:
-      params: by path.
-      initial: by path.
-      layout: of the model.
-      phases: so far; the last is the one the parameters are of.
-
-    Returns:
-      Rows of depth, leaves, trained (how many of them any phase trained), trained_now (how many the last one trains),
-      distance (Euclidean) and relative (distance by the norm of the start; None where that is zero).
-    """
-    ever, now = set().union(*(phase.trained for phase in phases)), set(phases[-1].trained)
-    rows = []
-    for depth in sorted(set(layout.depths.values())):
-        # In an order of their own, or the last bits of a sum would depend on how the run was read.
-        paths = sorted(path for path in params if layout.depths[path] == depth)
-        distance, start = _norm([params[p] - initial[p] for p in paths]), _norm([initial[p] for p in paths])
-        rows.append(
-            {
-                "depth": depth,
-                "leaves": len(paths),
-                "trained": len(ever.intersection(paths)),
-                "trained_now": len(now.intersection(paths)),
-                "distance": distance,
-                "relative": distance / start if start else None,
-            }
-        )
-    return rows

@@ -171,7 +171,7 @@ def _train_phase(run: _Run, state: TrainState) -> TrainState:
         run.shared.on_step(count)
 
     clock.begin_phase(index)
-    window, state = Window(clock, index), setup.wrapper.enter(state)
+    window = Window(clock, index)
     with calls_from(setup, step, run.dues) as calls:
         while not run.phase_is_over(step):
             with clock.charge(INPUT_WAIT):
@@ -180,10 +180,10 @@ def _train_phase(run: _Run, state: TrainState) -> TrainState:
             step += sum(count for count, _ in call)
             leaves = stop_requested(step) and step < run.dues.steps
             if run.dues.ends_window(step) or leaves:
-                _pause(run, setup.wrapper.leave(state), step, window, leaves)
+                _pause(run, state, step, window, leaves)
             if run.shared.stop.is_set() and not run.is_over(step):
                 raise StoppedError
-    return setup.wrapper.leave(state)
+    return state
 
 
 def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool) -> None:

@@ -37,10 +37,10 @@ def diagnose(setup: Setup, phase: Phase, state: TrainState, step: int) -> dict[s
     Returns:
       ``step``; ``leaf``, the first that is not finite (``first_bad``); ``loss``; and ``examples``.
     """
-    batch, wrapper = setup.wrapper.put(setup.batches[step - 1], 1), setup.wrapper
+    batch = setup.wrapper.put(setup.batches[step - 1], 1)
     check = check_program(setup, phase, batch)
     # The state is given away; whoever asks has no use for it any more.
-    _, found = check(wrapper.enter(state), batch, run_keys(setup.config["seed"]))
+    _, found = check(state, batch, run_keys(setup.config["seed"]))
     found = fetch(found)
     return {
         "step": step,

@@ -90,14 +90,14 @@ def range_test(
     seed = finder_seed(setup.config["seed"])
     # The examples stay those of the run; what is drawn for them, and their order, are the finder's own.
     own = dataclasses.replace(setup, config={**setup.config, "seed": seed, "steps": rate_range.steps})
-    state, keys, losses = own.wrapper.enter(state), run_keys(seed), []
+    keys, losses = run_keys(seed), []
     rates = rate_range.rates()
     for step, rate in enumerate(rates):
         numbers = jax.device_put(rates_as_wanted(phase, rate * unit, step), replicated(own.mesh))
         batch = own.batches[step]
         on_devices = own.wrapper.put(batch, 1)
         program, _ = step_program(own, phase, programs, on_devices)
-        state, metrics = program.call(state.replace(hyperparameters=own.wrapper.enter(numbers)), on_devices, keys)
+        state, metrics = program.call(state.replace(hyperparameters=numbers), on_devices, keys)
         losses.append(float(metrics["loss"]))
         on_step(1)
         curve = RateCurve(rate_range, rates[: step + 1], np.array(losses))

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from flax import traverse_util
 
 from tlj.errors import InputError
@@ -21,11 +20,10 @@ from tlj.pretrained.load_report import array_hash
 from tlj.pretrained.run_source import open_source_of_run, places_of_source
 from tlj.pretrained.source import PretrainedSource
 from tlj.pretrained.stored import StoredCheckpoint
+from tlj.training.distances import Arrays
 from tlj.training.initial import run_variables
 from tlj.training.run_record import RunRecord
 from tlj.training.setup import model_layout
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from tlj.rows import ALL, Rows
@@ -44,11 +43,8 @@ class Wrapper(Protocol):
     def batch_shapes(self, batch: Batches, calls: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Returns shape and sharding of what ``put`` makes of the rows of this process."""
 
-    def enter(self, state: Any) -> Any:
-        """Returns a state as the wrapped body takes it."""
-
-    def leave(self, state: Any) -> Any:
-        """Returns a state as the rest takes it, spread over all devices of all processes."""
+    def arguments(self, shapes: Any) -> Any:
+        """Returns what the wrapped body is lowered with, from the shapes and shardings of its arguments."""
 
 
 def make_wrapper(mode: str, mesh: Mesh) -> Wrapper:
@@ -111,13 +107,9 @@ class OverMesh:
             for name, array in batch.items()
         }
 
-    def enter(self, state: Any) -> Any:
+    def arguments(self, shapes: Any) -> Any:
         """See ``Wrapper``."""
-        return state
-
-    def leave(self, state: Any) -> Any:
-        """See ``Wrapper``."""
-        return state
+        return shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,10 +124,9 @@ class Mapped:
         return Rows(AXIS, self.mesh.size)
 
     @property
-    def _local(self) -> Mesh:
-        """The devices of this process, in the order of their rows."""
-        here = [device for device in self.mesh.devices.flat if device.process_index == jax.process_index()]
-        return Mesh(np.array(here), (AXIS,))
+    def _sharding(self) -> NamedSharding:
+        """Of a batch: a stretch of rows on every device, in their order."""
+        return NamedSharding(Mesh(self.mesh.devices.reshape(-1), (AXIS,)), PartitionSpec(AXIS))
 
     def wrap(self, body: Callable[..., Any], state_shardings: Any, calls: int) -> jax.stages.Wrapped:
         """See ``Wrapper``; the state is whole on every device."""
@@ -149,33 +140,40 @@ class Mapped:
         )
 
     def _divided(self, array: np.ndarray, calls: int) -> np.ndarray:
-        """Rows by device, and by step where several are stacked."""
-        devices = self._local.size
+        """Rows of this process by device, and by step where several are stacked."""
+        devices = self.mesh.size // host_of(self.mesh)[1]
         if calls == 1:
             return array.reshape(devices, -1, *array.shape[1:])
         return np.moveaxis(array.reshape(calls, devices, -1, *array.shape[2:]), 1, 0)
 
     def put(self, batch: Batches, calls: int) -> dict[str, jax.Array]:
         """See ``Wrapper``."""
+        sharding = self._sharding
         divided = {name: self._divided(array, calls) for name, array in batch.items()}
-        return jax.device_put(divided, NamedSharding(self._local, PartitionSpec(AXIS)))
+        if jax.process_count() == 1:
+            return jax.device_put(divided, sharding)
+        return {
+            name: jax.make_array_from_process_local_data(sharding, array, (self.mesh.size, *array.shape[1:]))
+            for name, array in divided.items()
+        }
 
     def batch_shapes(self, batch: Batches, calls: int) -> dict[str, jax.ShapeDtypeStruct]:
         """See ``Wrapper``."""
-        sharding = NamedSharding(self._local, PartitionSpec(AXIS))
+        divided = {name: self._divided(array, calls) for name, array in batch.items()}
         return {
-            name: jax.ShapeDtypeStruct(self._divided(array, calls).shape, array.dtype, sharding=sharding)
-            for name, array in batch.items()
+            name: jax.ShapeDtypeStruct((self.mesh.size, *array.shape[1:]), array.dtype, sharding=self._sharding)
+            for name, array in divided.items()
         }
 
-    def enter(self, state: Any) -> Any:
-        """See ``Wrapper``."""
+    def arguments(self, shapes: Any) -> Any:
+        """See ``Wrapper``. Of several processes, ``pmap`` looks at the arrays themselves, and takes those of all."""
         if jax.process_count() == 1:
-            return state
-        return multihost_utils.global_array_to_host_local_array(state, self.mesh, PartitionSpec())
+            return shapes
 
-    def leave(self, state: Any) -> Any:
-        """See ``Wrapper``."""
-        if jax.process_count() == 1:
-            return state
-        return multihost_utils.host_local_array_to_global_array(state, self.mesh, PartitionSpec())
+        def zeros(leaf: Any) -> Any:
+            if not isinstance(leaf, jax.ShapeDtypeStruct):
+                return leaf
+            whole = np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape)
+            return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: whole[index])
+
+        return jax.tree.map(zeros, shapes)
