@@ -16,8 +16,8 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).pa
 # Tiny programs compile fast and there are many of them, so every one is worth keeping.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
-# Programs that run for a millisecond are not worth what LLVM spends on them: two fifths of all time. What XLA makes of a
-# program (its FLOPs, its collectives, its memory) is the same.
+# Programs that run for a millisecond are not worth what LLVM spends on them, two fifths of all time. What XLA makes of
+# a program (its FLOPs, its collectives, its memory) is the same.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 

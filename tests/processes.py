@@ -108,6 +108,9 @@ class Processes:
                 script.write_text(text)
             request |= {"script": str(script), "arguments": [str(argument) for argument in arguments]}
         ours = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+        if devices > 1:
+            # Devices that wait for each other each hold a thread, and XLA has as many as there are cores, or NPROC.
+            ours["NPROC"] = "32"
         request["environment"] = {**os.environ, **ours, **(environment or {})}
         self._server.stdin.write(json.dumps(request).encode() + b"\n")
         self._server.stdin.flush()

@@ -234,6 +234,14 @@ def test_any_other_failure_keeps_its_traceback(stand_ins, config_file, tmp_path)
         cli.main(["compare", f"--config={config_file}", f"--workdir={tmp_path}/w"])
 
 
+def test_devices_that_are_not_there_are_one_line(processes):
+    words = ["plan", "--config=configs/digits.py", "--config.strategy=scratch"]
+    ended = processes.start(tlj=words, environment={"JAX_PLATFORMS": "gpuu"}).wait()
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("tlj: JAX has no device with JAX_PLATFORMS=gpuu: ")
+    assert ended.stderr.count("\n") == 1
+
+
 def test_the_module_runs_as_a_program_with_the_exit_code():
     process = run("compre")
     assert (process.returncode, process.stdout) == (2, "")

@@ -73,7 +73,26 @@ def _exit_code(argv: list[str]) -> int:
         # The reader of a pipe, such as head, has seen enough; Python must not complain at its exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception:
+        if not (line := _why_no_devices()):
+            raise
+        print(f"tlj: {line}", file=sys.stderr)
+        return 1
     return code or 0
+
+
+def _why_no_devices() -> str:
+    """Says why JAX has no devices, which it tells in different ways; nothing where it has some, or was not asked."""
+    jax = sys.modules.get("jax")
+    try:
+        if jax is not None and hasattr(jax, "devices"):
+            jax.devices()
+    except Exception as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        why = one_line(str(error).partition(" (set JAX_PLATFORMS")[0]) or "nothing that it could ask is installed"
+        do = "unset JAX_PLATFORMS, or install tlj[cuda] or tlj[tpu]"
+        return f"JAX has no device with JAX_PLATFORMS={asked}: {why}; {do}"
+    return ""
 
 
 def _show_warnings_as_lines() -> None:

@@ -10,8 +10,8 @@ from tlj.data.cache import VARIABLE
 CONFIG = """
 def get_config(arg=None):
     settings = {"patch_size": 4, "width": 8, "depth": 1, "heads": 1}
-    model = {"family": "vit", "settings": settings}
-    return {"model": model, "init": "scratch", "data": {"source": "digits"}, "steps": 3, "global_batch_size": 8}
+    run = {"strategy": "linear_probe", "init": "scratch", "steps": 3, "global_batch_size": 8}
+    return {"model": {"family": "vit", "settings": settings}, "data": {"source": "digits"}, **run}
 """
 
 

@@ -1,6 +1,8 @@
 """A run that keeps deltas is the run that keeps everything, in a fraction of the space, and on no other base."""
 
+import dataclasses
 import functools
+import json
 import pathlib
 import shutil
 
@@ -14,11 +16,11 @@ from tlj.errors import InputError
 from tlj.experiments.compare import train
 from tlj.freezing.digests import leaf_digests
 from tlj.pretrained.find_checkpoint import checkpoint_steps, find_checkpoint
-from tlj.training.checkpoints import Checkpoints
+from tlj.pretrained.inventory import MARK
 from tlj.training.compiled import abstract_state
-from tlj.training.delta import delta_of
 from tlj.training.inspection import inspect_run
 from tlj.training.loop import Surroundings, train_run
+from tlj.training.run_checkpoints import open_checkpoints
 from tlj.training.run_files import read_metrics, read_predictions
 from tlj.training.setup import set_up
 
@@ -48,8 +50,10 @@ def killed_at(at, programs):
 
 
 def state_at_the_end(setup, directory):
-    with Checkpoints(directory / "checkpoints", 2, "hash", setup.phases, delta_of(setup)) as checkpoints:
-        return checkpoints.restore_latest(functools.partial(abstract_state, setup))
+    made_of = json.loads((directory / "manifest.json").read_text())
+    with open_checkpoints(setup, directory, "hash", made_of) as checkpoints:
+        state, record = checkpoints.restore_latest(functools.partial(abstract_state, setup))
+    return state, dataclasses.replace(record, clock={})
 
 
 def lasting(summary):
@@ -65,8 +69,10 @@ def content(directory):
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def size(directory):
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+def size_of_arrays(directory):
+    """Bytes of the checkpoints of a run, but for what each says of itself, which is the same for whole ones."""
+    files = (path for path in (directory / "checkpoints").rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files if path.name != MARK)
 
 
 @pytest.mark.parametrize("strategy", CASES)
@@ -97,7 +103,7 @@ def test_a_probe_keeps_less_than_a_fifth_of_what_the_whole_run_keeps(transfer, p
         train_run(
             transfer("vit", "linear_probe", {"steps": 2}, changes), tmp_path / name, "hash", Surroundings(programs)
         )
-    assert size(tmp_path / "delta" / "checkpoints") < 0.2 * size(tmp_path / "whole" / "checkpoints")
+    assert size_of_arrays(tmp_path / "delta") < 0.2 * size_of_arrays(tmp_path / "whole")
 
 
 def test_a_delta_run_whose_source_was_trained_anew_does_not_go_on(sources, transfer, programs, tmp_path):
@@ -123,8 +129,11 @@ def test_a_delta_run_from_scratch_goes_on_with_its_own_seed_alone(from_scratch, 
     with pytest.raises(KilledError):
         train_run(setup, tmp_path, "hash", killed_at(7, programs))
     before = content(tmp_path)
-    with pytest.raises(InputError, match="a delta on the base with the hash [0-9a-f]{16} .seed 0., .*seed 1 gives"):
+    # Another seed has other examples, and where it had the same ones, still another base.
+    with pytest.raises(InputError, match="this run began with other examples"):
         train_run(other, tmp_path, "hash", Surroundings(programs))
+    with pytest.raises(InputError, match="a delta on the base with the hash [0-9a-f]{16} .seed 0., .*seed 1 gives"):
+        state_at_the_end(other, tmp_path)
     assert content(tmp_path) == before
     assert train_run(setup, tmp_path, "hash", Surroundings(programs))["steps"] == 12
 

@@ -1,5 +1,6 @@
 """Killed before, at and after a thaw, a run goes on to the very end that it would have had."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -13,25 +14,28 @@ import pytest
 
 from tlj.errors import InputError
 from tlj.pretrained.find_checkpoint import checkpoint_steps
-from tlj.training.checkpoints import Checkpoints
 from tlj.training.compiled import abstract_state
 from tlj.training.loop import StoppedError, Surroundings, train_run
+from tlj.training.run_checkpoints import open_checkpoints
 from tlj.training.run_files import read_metrics, read_predictions
 
 STEPS, EVERY = 20, 2
-# The config, the directory and the step after which the process is killed come as JSON.
+# As JSON come the config, the directory, the step after which it is killed, and the checkpoint that is on disk then.
 SCRIPT = """
-import json, os, pathlib, signal, sys
+import json, os, pathlib, signal, sys, time
 
 from tlj.training.loop import Surroundings, train_run
 from tlj.training.setup import set_up
 
-def killed(config, directory, at):
+def killed(config, directory, at, saved):
     done = []
 
     def on_step(steps):
         done.append(steps)
         if sum(done) == at:
+            # Checkpoints are written in the background.
+            while not pathlib.Path(directory, "checkpoints", str(saved)).exists():
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
 
     train_run(set_up(config, pathlib.Path()), pathlib.Path(directory), "hash", Surroundings(on_step=on_step))
@@ -41,13 +45,16 @@ killed(*json.load(sys.stdin))
 
 
 def killed_processes(setup, places):
-    """Starts a process for each directory that trains a run into it and is killed at a step; gives how each ended."""
+    """Starts a process for each directory that trains a run into it and is killed at a step; gives how each ended.
+
+    It is killed when the checkpoint that is due at that step or last before it is on the disk.
+    """
     processes = []
     for directory, at in places:
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
         )
-        process.stdin.write(json.dumps([setup.config, str(directory), at]))
+        process.stdin.write(json.dumps([setup.config, str(directory), at, at - at % EVERY]))
         process.stdin.close()
         processes.append(process)
     # The pipe is read to its end before the wait, or a full one would block the child.
@@ -55,9 +62,11 @@ def killed_processes(setup, places):
 
 
 def state_at_the_end(setup, directory):
-    """Everything that the last checkpoint holds: parameters, statistics, moments, counts and the record."""
-    with Checkpoints(directory / "checkpoints", 2, "hash", setup.phases) as checkpoints:
-        return checkpoints.restore_latest(functools.partial(abstract_state, setup))
+    """All that the last checkpoint holds: parameters, statistics, moments, counts and the record, but for its times."""
+    made_of = json.loads((directory / "manifest.json").read_text())
+    with open_checkpoints(setup, directory, "hash", made_of) as checkpoints:
+        state, record = checkpoints.restore_latest(functools.partial(abstract_state, setup))
+    return state, dataclasses.replace(record, clock={})
 
 
 def lasting(summary):
@@ -93,8 +102,8 @@ def test_a_run_killed_before_at_and_after_a_thaw_ends_bit_equal_to_the_run_that_
     whole, programs, tmp_path
 ):
     setup, directory, summary, thaw = whole
-    # The last finds its latest checkpoint in the second phase, the others in the first.
-    places = [(tmp_path / "before", thaw - 1), (tmp_path / "at", thaw), (tmp_path / "after", thaw + EVERY + 1)]
+    # In the step after a save, each; the last finds its latest checkpoint in the second phase, the others in the first.
+    places = [(tmp_path / "before", thaw - 1), (tmp_path / "at", thaw + 1), (tmp_path / "after", thaw + EVERY + 1)]
     for (killed, at), (errors, code) in zip(places, killed_processes(setup, places), strict=True):
         assert code == -signal.SIGKILL, errors
         assert checkpoint_steps(killed)[-1] == at - at % EVERY

@@ -55,16 +55,14 @@ WAYS = {
     "jit": {},
     "pmap": {"parallel": {"mode": "pmap"}},
     "fsdp": {"parallel": {"fsdp": 2}},
-    "parts": {"optimizer": {"accumulate": 2}},
     "pmap in parts": {"parallel": {"mode": "pmap"}, "optimizer": {"accumulate": 2}},
     "several a call": {"steps_per_call": 3},
-    "pmap, several a call": {"parallel": {"mode": "pmap"}, "steps_per_call": 3},
 }
 # BatchNorm in parts is another run, which is warned of. Compiling takes time, so not every family goes every way.
 CASES = [
     *(("vit", way) for way in WAYS),
-    *(("bert", way) for way in ("jit", "pmap", "pmap in parts")),
-    *(("resnet", way) for way in ("jit", "pmap", "fsdp", "several a call")),
+    *(("bert", way) for way in ("jit", "pmap")),
+    *(("resnet", way) for way in ("jit", "pmap")),
 ]
 BASE = {
     "steps": STEPS,
@@ -89,7 +87,8 @@ def runs(from_scratch):
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT],
             input=json.dumps([devices, configs]),
-            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            # Devices that wait for each other each hold a thread, and XLA has as many as there are cores, or NPROC.
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "NPROC": "32"},
             capture_output=True,
             text=True,
             check=False,
@@ -120,13 +119,6 @@ def test_every_step_has_a_loss_of_its_own(runs, family):
     assert len(set(np.round(runs[DEVICES, family, "jit"]["losses"], 6))) == STEPS
 
 
-@pytest.mark.parametrize("family", ["vit", "resnet"])
-def test_several_steps_to_a_call_change_no_number(runs, family):
-    one, several = runs[DEVICES, family, "jit"], runs[DEVICES, family, "several a call"]
-    assert several["losses"] == one["losses"]
-    assert several["digests"] == one["digests"]
-
-
 @pytest.mark.parametrize("family", DRAWING)
 def test_pmap_and_jit_cost_the_same(runs, family):
     # In pmap each device draws for the whole batch and takes its own rows.
@@ -139,4 +131,6 @@ def test_a_step_costs_the_same_in_a_call_of_several(runs):
 
 def test_the_flops_of_a_batch_in_parts_are_those_of_the_batch(runs):
     # Each part draws for the whole batch.
-    assert runs[DEVICES, "vit", "parts"]["flops"] == pytest.approx(runs[DEVICES, "vit", "jit"]["flops"], rel=0.1)
+    assert runs[DEVICES, "vit", "pmap in parts"]["flops"] == pytest.approx(
+        runs[DEVICES, "vit", "jit"]["flops"], rel=0.1
+    )

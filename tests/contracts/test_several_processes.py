@@ -80,7 +80,8 @@ def test_a_notice_to_one_process_ends_both_at_one_step_and_one_process_goes_on(p
     (step,) = checkpoint_steps(workdir)
     for one in ended:
         assert f"stopped at step {step} by SIGTERM" in one.stderr
-    assert rows(workdir)[-1]["step"] == step
+    # The window that it falls into goes on after the restart.
+    assert rows(workdir)[-1]["step"] == step - step % 20
     # On another topology: one process, one device.
     process = processes.start(tlj=words)
     process.wait_until(lambda: rows(workdir)[-1]["step"] > step)

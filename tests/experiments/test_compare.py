@@ -19,6 +19,7 @@ from tlj.evidence.report import write_report
 from tlj.experiments.compare import compare, train
 from tlj.pretrained.runs import read_variables
 from tlj.training.programs import count_compilations
+from tlj.training.run_lock import run_lock
 
 RUNS = 5 * 2 * 3
 
@@ -255,6 +256,13 @@ def test_train_makes_the_one_run_that_the_config_describes(comparison, tiny_conf
     np.testing.assert_array_equal(predictions(run)["logits"], predictions(twin)["logits"])
 
 
+def test_the_batch_that_is_told_is_the_one_that_the_devices_made(tiny_config, tmp_path):
+    small = {"arms": ("scratch",), "label_budgets": (40,), "seeds": (0,), "steps": 2, "pretrain": {"steps": 2}}
+    config = tiny_config(tmp_path / "all", **small, global_batch_size=32, parallel={"batch_per_device": 16})
+    told = json.loads((compare(config, "tlj compare") / "comparison.json").read_text())
+    assert told["global_batch_size"] == 16
+
+
 def test_what_an_arm_cannot_do_is_said_of_the_arm(tiny_config, tmp_path):
     with pytest.raises(InputError, match="gradual:100 reaches") as caught:
         compare(tiny_config(tmp_path / "a", arms=("scratch", "gradual:100")), "tlj compare")
@@ -263,3 +271,10 @@ def test_what_an_arm_cannot_do_is_said_of_the_arm(tiny_config, tmp_path):
     with pytest.raises(InputError, match=r"no group 'backbone' \(arm 'linear_probe'\).*config.declared"):
         compare(tiny_config(tmp_path / "b", arms=("scratch", "linear_probe"), groups=groups), "tlj compare")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_comparison_in_a_workdir_is_refused_before_it_writes(tiny_config, tmp_path):
+    workdir = tmp_path / "held"
+    with run_lock(workdir), pytest.raises(InputError, match="another run is at work here"):
+        compare(tiny_config(workdir), "tlj compare")
+    assert not (workdir / "comparison.json").exists()

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from tlj.distributed import PreemptedError
 from tlj.errors import InputError
 from tlj.experiments import runner
 from tlj.experiments.grid import make_grid
@@ -71,9 +72,25 @@ def test_ctrl_c_stops_the_runs_and_is_passed_on(runs, trained, tmp_path, monkeyp
     assert trained.seen in ([], [0], [0, 1])
 
 
+@pytest.mark.parametrize("told", ["stopped at step 7 by SIGTERM", "1: not begun, by SIGTERM"])
+def test_after_a_notice_no_further_run_begins(runs, trained, tmp_path, monkeypatch, told):
+    monkeypatch.setattr(runner, "stop_requested", lambda step: bool(trained.seen))
+    if "step 7" in told:
+        trained.failing["0"] = PreemptedError(told)
+    with pytest.raises(PreemptedError, match=told):
+        run_all(runs, tmp_path, Programs(), 1)
+    assert trained.seen == [0]
+
+
 def test_a_run_directory_of_another_config_is_refused(tmp_path):
     check_same_config(tmp_path, {"steps": 5})
     (tmp_path / "config.json").write_text(json.dumps({"steps": 5, "data": {"source": "digits"}}))
     check_same_config(tmp_path, {"steps": 5, "data": {"source": "digits"}})
     with pytest.raises(InputError, match=re.escape("steps was 5 and is 6")):
         check_same_config(pathlib.Path(tmp_path), {"steps": 6, "data": {"source": "digits"}})
+
+
+def test_a_batch_that_the_devices_made_is_refused_on_others_with_what_to_do(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"global_batch_size": 64}))
+    with pytest.raises(InputError, match=r"was 64 and is 32; .* \(with config.parallel.batch_per_device=0: "):
+        check_same_config(tmp_path, {"global_batch_size": 32})

@@ -5,8 +5,9 @@ import sys
 import numpy as np
 import pytest
 
+from tlj.training import evaluate
 from tlj.training.compiled import evaluate_program
-from tlj.training.evaluate import IN_FLIGHT, dividing, predict
+from tlj.training.evaluate import AHEAD, dividing, predict
 from tlj.training.parallel import batch_sharding
 from tlj.training.programs import Programs
 from tlj.training.setup import variable_shapes
@@ -32,7 +33,9 @@ def test_what_is_predicted_does_not_depend_on_the_batch_size_or_the_padding(tiny
     assert len(np.unique(results[0].round(4), axis=0)) == 37
 
 
-def test_few_batches_wait_for_the_device_however_many_there_are(tiny_run):
+@pytest.mark.parametrize(("may_hang", "under_way"), [(False, AHEAD + 1), (True, 1)])
+def test_few_batches_wait_for_the_device_however_many_there_are(tiny_run, monkeypatch, may_hang, under_way):
+    monkeypatch.setattr(evaluate, "calls_ahead", lambda most: 0 if may_hang else most)
     setup, waiting, most = tiny_run(), [], []
 
     class Late:
@@ -56,7 +59,7 @@ def test_few_batches_wait_for_the_device_however_many_there_are(tiny_run):
         return lambda params, statistics, batch: Late(len(batch["label"]))
 
     assert predict(program_of, variables, setup.reader, np.arange(80), 8, sharding).shape == (80, 5)
-    assert (len(most), max(most)) == (10, IN_FLIGHT)
+    assert (len(most), max(most)) == (10, under_way)
 
 
 @pytest.mark.parametrize(("rows", "devices", "rounded"), [(128, 1, 128), (5, 4, 8), (8, 4, 8), (1, 3, 3)])

@@ -1,11 +1,12 @@
 """What makes a run another run."""
 
+import jax
 import PIL.Image
 import pytest
 
 from tlj import config as configuration
 from tlj.errors import InputError
-from tlj.training.identity import decisive, resolve_run, run_hash
+from tlj.training.identity import decisive, for_devices, resolve_run, run_hash
 
 
 def resolved(**data):
@@ -61,3 +62,32 @@ def test_an_image_that_cannot_be_decoded_is_named_before_any_work(tmp_path):
 def test_data_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="unknown data source 'digit'"):
         resolve_run(resolved(source="digit"))
+
+
+def on_devices(devices, monkeypatch, **changes):
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    resolved = for_devices(configuration.run_config(configuration.merge(configuration.default(), changes)))
+    return resolved["global_batch_size"], resolved["optimizer"]["learning_rate"], run_hash(resolved)
+
+
+def test_batch_and_rate_depend_on_the_devices_only_where_the_config_says_so(monkeypatch):
+    plain = {"global_batch_size": 32, "optimizer": {"learning_rate": 0.01}}
+    assert on_devices(1, monkeypatch, **plain) == on_devices(8, monkeypatch, **plain)
+    assert on_devices(8, monkeypatch, **plain)[:2] == (32, 0.01)
+    assert on_devices(8, monkeypatch, **plain, parallel={"batch_per_device": 16})[:2] == (128, 0.01)
+    scaled = {"global_batch_size": 32, "optimizer": {"learning_rate": 0.01, "reference_batch": 64}}
+    assert on_devices(8, monkeypatch, **scaled)[:2] == (32, 0.005)
+    assert on_devices(8, monkeypatch, **scaled, parallel={"batch_per_device": 16})[:2] == (128, 0.02)
+
+
+def test_a_run_whose_batch_the_devices_make_is_the_run_with_these_numbers(monkeypatch):
+    follows = {"optimizer": {"learning_rate": 0.01, "reference_batch": 64}, "parallel": {"batch_per_device": 16}}
+    written_out = {"optimizer": {"learning_rate": 0.02}, "global_batch_size": 128}
+    on_eight = on_devices(8, monkeypatch, **follows)
+    assert on_devices(1, monkeypatch, **written_out) == on_eight
+    assert on_devices(4, monkeypatch, **follows)[2] != on_eight[2]
+
+
+@pytest.mark.parametrize("changes", [{"mode": "pmap"}, {"fsdp": 4}])
+def test_how_a_run_is_spread_over_devices_makes_no_other_run(changes, monkeypatch):
+    assert on_devices(4, monkeypatch, parallel=changes)[2] == on_devices(1, monkeypatch)[2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
-from tlj.training.parallel import SMALLEST_SHARDED, leaf_sharding, put_batch, replicated
+from tlj.training.parallel import SMALLEST_SHARDED, calls_ahead, leaf_sharding, put_batch, replicated
 
 SCRIPT = """
 import json, pathlib, sys
@@ -81,3 +81,10 @@ def test_a_batch_arrives_as_it_was():
     for name, array in batch.items():
         np.testing.assert_array_equal(arrived[name], array)
         assert arrived[name].dtype == array.dtype
+
+
+@pytest.mark.parametrize(("backend", "devices", "ahead"), [("cpu", 1, 8), ("cpu", 2, 0), ("gpu", 1, 8), ("gpu", 8, 8)])
+def test_a_cpu_that_stands_for_several_devices_gets_one_call_at_a_time(monkeypatch, backend, devices, ahead):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    assert calls_ahead(8) == ahead

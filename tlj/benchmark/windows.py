@@ -16,8 +16,10 @@ from tlj.freezing.phases import Phase
 from tlj.training.clock import SHORTEST_WINDOW
 from tlj.training.compiled import initial_state, run_keys, step_program
 from tlj.training.initial import run_variables
+from tlj.training.parallel import calls_ahead
 from tlj.training.programs import Programs
 from tlj.training.setup import Setup
+from tlj.training.state import TrainState
 
 WARM_UP = 2
 
@@ -67,14 +69,19 @@ class Stepper:
         variables, _ = run_variables("scratch", self.setup.spec, None, seed, adapters=adapters)
         state = initial_state(self.setup, self.phase, variables, self._programs)
         del variables
-        for _ in range(warm_up):
-            state, _ = self.program.call(state, batch, self._rng)
-        jax.block_until_ready(state)
+        state = self._take(state, batch, warm_up)
         begin = time.perf_counter()
+        self._take(state, batch, steps)
+        return (time.perf_counter() - begin) / steps
+
+    def _take(self, state: TrainState, batch: dict[str, jax.Array], steps: int) -> TrainState:
+        """Takes steps and waits for the device at their end, and in between only where it could hang."""
+        waits = not calls_ahead(steps)
         for _ in range(steps):
             state, _ = self.program.call(state, batch, self._rng)
-        jax.block_until_ready(state)
-        return (time.perf_counter() - begin) / steps
+            if waits:
+                jax.block_until_ready(state)
+        return jax.block_until_ready(state)
 
     def steps_of(self, seconds: float) -> int:
         """Returns how many steps a window of that length takes, at least those of the shortest window.

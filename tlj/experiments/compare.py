@@ -25,6 +25,7 @@ from tlj.training.manifest import format_label_table, label_table, start_of
 from tlj.training.model_source import source_identity
 from tlj.training.programs import Programs, count_compilations
 from tlj.training.run_files import write_json
+from tlj.training.run_lock import only_here
 from tlj.training.setup import Setup, set_up
 
 # Tasks with an accuracy; what the evidence says of others is not settled.
@@ -154,7 +155,7 @@ def _describe(config: ConfigDict, grid: Grid, setups: Mapping[str, Setup], comma
         "seeds": list(grid.seeds),
         "model": {"family": config.model.family, **configuration.to_dict(config.model.settings)},
         "steps": config.steps,
-        "global_batch_size": config.global_batch_size,
+        "global_batch_size": grid.runs[0].config["global_batch_size"],
         "command": command,
         "runs": [
             {"arm": run.arm.name, "budget": run.budget, "seed": run.seed, "path": str(run.folder)} for run in grid.runs
@@ -173,7 +174,8 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
       The workdir, ready for ``tlj.evidence``.
 
     Raises:
-      InputError: for anything in the config that cannot be done, before any work.
+      InputError: for anything in the config that cannot be done, before any work; or where another process is at work
+        in the workdir.
     """
     workdir = pathlib.Path(config.workdir)
     grid = make_grid(config)
@@ -181,11 +183,10 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
     if is_main() and any(not (workdir / run.folder / "summary.json").exists() for run in grid.runs):
         _print_label_tables(setups)
     begin, programs = time.monotonic(), Programs()
-    if is_main():
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_json(workdir / "config.json", {**configuration.to_dict(config), "workdir": ""})
-        write_json(workdir / "comparison.json", _describe(config, grid, setups, command))
-    with count_compilations() as compiled:
+    with only_here(workdir), count_compilations() as compiled:
+        if is_main():
+            write_json(workdir / "config.json", {**configuration.to_dict(config), "workdir": ""})
+            write_json(workdir / "comparison.json", _describe(config, grid, setups, command))
         if grid.source:
             _train_source(grid.source, workdir, programs)
         trained = run_all(grid.runs, workdir, programs, config.experiments.workers)

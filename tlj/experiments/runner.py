@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from tlj.distributed import PreemptedError, agree
+from tlj.distributed import PreemptedError, agree, stop_requested
 from tlj.errors import InputError
 from tlj.experiments.grid import PlannedRun
 from tlj.progress import Progress, say
@@ -39,11 +39,10 @@ def check_same_config(directory: pathlib.Path, config: Mapping[str, Any]) -> Non
     difference = configuration.diff(decisive(json.loads(path.read_text())), decisive(config))
     if difference:
         changes = ", ".join(f"{key} was {old!r} and is {new!r}" for key, (old, new) in difference.items())
-        raise InputError(
-            f"this run was made with another config: {changes}",
-            where=str(directory),
-            do="use another --workdir, or the old values",
-        )
+        do = "use another --workdir, or the old values"
+        if "global_batch_size" in difference:
+            do += " (with config.parallel.batch_per_device=0: it makes the batch of the devices that are there)"
+        raise InputError(f"this run was made with another config: {changes}", where=str(directory), do=do)
 
 
 def run_all(runs: Sequence[PlannedRun], workdir: pathlib.Path, programs: Programs, workers: int) -> int:
@@ -77,6 +76,9 @@ def run_all(runs: Sequence[PlannedRun], workdir: pathlib.Path, programs: Program
     def train(run: PlannedRun) -> None:
         if shared.stop.is_set():
             raise StoppedError
+        if stop_requested(0):
+            # Begun, each would take a step and save it: many take longer than the deadline leaves them.
+            raise PreemptedError(f"{workdir / run.folder}: not begun, by SIGTERM; run the same command again to go on")
         setup = set_up(run.config, workdir)
         try:
             train_run(setup, workdir / run.folder, run.config_hash, shared)

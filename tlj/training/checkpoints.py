@@ -53,7 +53,7 @@ class Checkpoints:
         self._delta, self._background = delta, background
         self._orbax: ocp.training.Checkpointer | None = None
         self._policy, self._latest = _Policy(retention), None
-        # The step and the metadata of the checkpoint that is on its way to the disk.
+        # The step and the metadata of the checkpoint that is on its way to the disk, or was the last to be so.
         self._writing: tuple[int, dict[str, Any]] | None = None
 
     def __enter__(self) -> Self:
@@ -62,14 +62,22 @@ class Checkpoints:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             self.wait()
+            self._close()
         except RunError as failure:
             if error is None:
                 raise
             warnings.warn(f"tlj: {failure}", stacklevel=2)
-        finally:
-            if self._orbax:
+
+    def _close(self) -> None:
+        """Closes Orbax, which waits once more: Ctrl-C in the middle of a save leaves one that ``wait`` knows not of."""
+        if self._orbax:
+            try:
                 with ORBAX_LOCK:
                     self._orbax.close()
+            except Exception as error:
+                if not self._writing:
+                    raise
+                raise self._failure(error) from error
 
     @property
     def latest(self) -> int | None:
@@ -126,7 +134,6 @@ class Checkpoints:
                 self._orbax.wait()
             except Exception as error:
                 raise self._failure(error) from error
-            self._writing = None
 
     def restore_latest(self, abstract_state: Callable[[Phase], TrainState]) -> tuple[TrainState, RunRecord] | None:
         """Restores the latest checkpoint that is whole; damaged ones after it are told of and put aside.

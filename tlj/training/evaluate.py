@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 
 from tlj.data.pipeline import evaluation_batches
 from tlj.data.sources import Reader
-from tlj.training.parallel import put_batch
+from tlj.training.parallel import calls_ahead, put_batch
 
-# Batches on the devices at a time: one is computed while the next two are read and put there.
-IN_FLIGHT = 3
+# Batches that the host is ahead of the devices: one is computed while the next two are read and put there.
+AHEAD = 2
 
 
 def predict(
@@ -37,14 +37,14 @@ def predict(
         says of the padding is dropped.
       sharding: of a batch.
     """
-    begun = []
+    begun, ahead = [], calls_ahead(AHEAD)
     for batch, places, mask in evaluation_batches(reader, examples, dividing(batch_size, sharding.mesh.size)):
         evaluate = program_of(batch)
         outputs = evaluate(variables["params"], variables["batch_stats"], put_batch(batch, sharding))
         begun.append((outputs, places, mask))
         # A host that reads faster than the device computes would fill the device with batches that wait.
-        if len(begun) >= IN_FLIGHT:
-            jax.block_until_ready(begun[-IN_FLIGHT][0])
+        if len(begun) > ahead:
+            jax.block_until_ready(begun[-1 - ahead][0])
     outputs = np.concatenate([np.asarray(outputs)[mask] for outputs, _, mask in begun])
     restored = np.empty_like(outputs)
     restored[np.concatenate([places for _, places, _ in begun])] = outputs

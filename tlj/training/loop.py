@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -27,7 +26,7 @@ from tlj.training.non_finite import refuse
 from tlj.training.phase_record import PhaseRecord
 from tlj.training.run_checkpoints import open_checkpoints
 from tlj.training.run_files import read_metrics, write_json
-from tlj.training.run_lock import run_lock
+from tlj.training.run_lock import only_here
 from tlj.training.run_logs import LOG, RunLogs
 from tlj.training.run_record import RunRecord
 from tlj.training.setup import Setup
@@ -87,7 +86,7 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
     done, predictions = directory / "summary.json", directory / PREDICTIONS
     if agree(done.exists()):
         return json.loads(done.read_text())
-    with _only_here(directory):
+    with only_here(directory):
         # A process that was killed after its test has left the predictions, and the test stays closed.
         sealed = SealedTest(setup.split.test, int(agree(predictions.exists())))
         check_same_split(setup, directory / MANIFEST)
@@ -106,11 +105,6 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
             with clock.pause("evaluate"):
                 predict_test(setup, shared.programs, averaged(state, setup.config), sealed, predictions)
         return _finish(run, sealed, done, predictions)
-
-
-def _only_here(directory: pathlib.Path) -> contextlib.AbstractContextManager[None]:
-    """Holds the directory of a run; the main process does so for all that train it together."""
-    return run_lock(directory) if is_main() else contextlib.nullcontext()
 
 
 def _begin(setup: Setup, directory: pathlib.Path, config_hash: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -171,7 +165,7 @@ def _train_phase(run: _Run, state: TrainState) -> TrainState:
         run.shared.on_step(count)
 
     clock.begin_phase(index)
-    window = Window(clock, index)
+    window = Window(clock, index, run.record.window)
     with calls_from(setup, step, run.dues) as calls:
         while not run.phase_is_over(step):
             with clock.charge(INPUT_WAIT):
@@ -187,14 +181,17 @@ def _train_phase(run: _Run, state: TrainState) -> TrainState:
 
 
 def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool) -> None:
-    """Ends a window, and evaluates and saves where that is due; a restart begins where a window ended."""
+    """Ends a window, and evaluates and saves where that is due; leaving, saves, and cuts a window that does not end."""
     setup, clock, record, dues = run.setup, run.clock, run.record, run.dues
-    row, rejected = window.end(step, state)
+    cut = not dues.ends_window(step)
+    row, rejected = window.cut(step, state) if cut else window.end(step, state)
     if rejected and setup.config["on_nan"] == "stop":
         phase = setup.phases[record.phase.index]
         raise refuse(setup, phase, state, rejected[0], run.directory, run.checkpoints.latest)
-    record.skipped += len(rejected)
-    run.logs.write(row)
+    record.window = row if cut else {}
+    if not cut:
+        record.skipped += len(rejected)
+        run.logs.write(row)
     metrics: dict[str, float | None] = {}
     if dues.evaluates(step):
         with clock.pause("evaluate"):
@@ -213,6 +210,8 @@ def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool
     if record.stopped_at is not None:
         say(f"tlj: {run.directory}: stopped early at step {step}: no better {setup.config['early_stopping']['metric']}")
     if leaves:
+        # What is said next is to be true.
+        run.checkpoints.wait()
         raise PreemptedError(f"{run.directory}: stopped at step {step} by SIGTERM; run the same command again to go on")
 
 

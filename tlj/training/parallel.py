@@ -92,6 +92,18 @@ def state_shardings(mesh: Mesh, abstract_state: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf_sharding(mesh, leaf.shape), abstract_state)
 
 
+def calls_ahead(most: int) -> int:
+    """Returns how many calls the host may be ahead of the devices.
+
+    It is none where a CPU stands for several devices, which has too few threads for programs that wait for each other:
+    XLA ends a process whose collectives hang.
+
+    Args:
+      most: of devices that have threads of their own.
+    """
+    return 0 if jax.default_backend() == "cpu" and jax.device_count() > 1 else most
+
+
 def put_batch(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
     """Puts a global batch, which every process has whole, on the devices; each process puts its rows alone."""
     if jax.process_count() == 1:

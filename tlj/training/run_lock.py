@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 
+from tlj.distributed import is_main
 from tlj.errors import InputError
 
 LOCK = ".lock"
@@ -41,6 +42,15 @@ def run_lock(directory: pathlib.Path) -> Iterator[None]:
         # Removed while it is held, so that who comes next makes a file of its own.
         (directory / LOCK).unlink(missing_ok=True)
         os.close(held)
+
+
+def only_here(directory: pathlib.Path) -> contextlib.AbstractContextManager[None]:
+    """Holds a directory as ``run_lock`` does; the main process does so for all that train together.
+
+    Args:
+      directory: of a run or a comparison.
+    """
+    return run_lock(directory) if is_main() else contextlib.nullcontext()
 
 
 def _held(directory: pathlib.Path) -> int:

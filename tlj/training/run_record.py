@@ -20,6 +20,7 @@ class RunRecord:
       stopping: what early stopping remembers (``Stopping.to_json``); empty without it.
       stopped_at: the step that early stopping ended the run at, or None.
       skipped: updates left out so far because a loss or gradient was not finite.
+      window: metrics of the steps since the last line of the log (``Window.cut``); empty where a line ended.
     """
 
     phase: PhaseRecord
@@ -28,6 +29,7 @@ class RunRecord:
     stopping: dict[str, Any] = dataclasses.field(default_factory=dict)
     stopped_at: int | None = None
     skipped: int = 0
+    window: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the record as JSON holds it; a float survives it bit for bit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from tlj.freezing.phases import Phase
 from tlj.training.clock import Clock
 from tlj.training.compiled import shape_key, step_program
 from tlj.training.dues import Dues
+from tlj.training.parallel import calls_ahead
 from tlj.training.programs import Program, Programs
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
@@ -25,6 +27,7 @@ Call = Sequence[tuple[int, dict[str, jax.Array]]]
 INPUT_WAIT = "input_wait"
 # Calls that the host may be ahead of the devices: enough that they never wait, few enough that batches do not pile up.
 IN_FLIGHT = 8
+_NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,17 +111,19 @@ class Window:
     Args:
       clock: of the run.
       phase: its number.
+      cut: of ``cut``, where an earlier process began the window; empty where none did.
     """
 
-    def __init__(self, clock: Clock, phase: int):
+    def __init__(self, clock: Clock, phase: int, cut: Mapping[str, Any] = _NOTHING):
         self._clock, self._phase = clock, phase
-        # A CPU that stands for several devices has too few threads for programs that wait for each other.
-        self._in_flight = 0 if jax.default_backend() == "cpu" and jax.device_count() > 1 else IN_FLIGHT
+        self._ahead = calls_ahead(IN_FLIGHT)
         self._under_way: collections.deque[jax.Array] = collections.deque()
-        self._begin()
+        self._begin(cut)
 
-    def _begin(self) -> None:
-        self._pending: list[dict[str, Any]] = []
+    def _begin(self, cut: Mapping[str, Any] = _NOTHING) -> None:
+        self._pending: list[dict[str, Any]] = [_from_lists(cut)] if cut else []
+        # Those of an earlier process are in the means, and their time in its own.
+        self._earlier_steps = len(cut["accepted"]) if cut else 0
         self._steps, self._waited = 0, self._clock.charged[INPUT_WAIT]
         self._under_way.clear()
 
@@ -127,7 +132,7 @@ class Window:
         self._pending.append(metrics)
         self._steps += count
         self._under_way.append(metrics["loss"])
-        if len(self._under_way) > self._in_flight:
+        if len(self._under_way) > self._ahead:
             jax.block_until_ready(self._under_way.popleft())
 
     def end(self, step: int, state: TrainState) -> tuple[dict[str, Any], list[int]]:
@@ -143,13 +148,30 @@ class Window:
         """
         jax.block_until_ready(state)
         step_s, steps = self._clock.end(self._steps), self._steps
+        begin = step - steps - self._earlier_steps
         waited = self._clock.charged[INPUT_WAIT] - self._waited
         timing = {"step_s": step_s, "input_wait_share": waited / (step_s * steps) if step_s else 0.0}
         with self._clock.pause("logging"):
             means, accepted = _means(self._pending)
-        rejected = [step - steps + 1 + int(place) for place in np.flatnonzero(~accepted)]
         self._begin()
-        return {"step": step, "phase": self._phase, **means, "timing": timing}, rejected
+        return {"step": step, "phase": self._phase, **means, "timing": timing}, _rejected(accepted, begin)
+
+    def cut(self, step: int, state: TrainState) -> tuple[dict[str, Any], list[int]]:
+        """Waits for the device in the middle of a window, at which the process ends.
+
+        Args:
+          step: the last so far.
+          state: after it.
+
+        Returns:
+          The metrics of its steps as JSON holds them, which the process that goes on begins with, so that its row is as
+          if there had been one process; and the steps whose update was not accepted.
+        """
+        jax.block_until_ready(state)
+        self._clock.end(self._steps)
+        values = dict(_by_step(self._pending))
+        begin = step - self._steps - self._earlier_steps
+        return jax.tree.map(lambda of_steps: of_steps.tolist(), values), _rejected(values["accepted"], begin)
 
 
 def take_call(
@@ -185,6 +207,21 @@ def _by_step(pending: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
             lambda *values: np.concatenate([np.atleast_1d(v) for v in values]), *(r[name] for r in rows)
         )
         yield name, joined
+
+
+def _from_lists(cut: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``Window.cut`` gave, as the steps of one call; a float32 survives JSON bit for bit."""
+    return {
+        name: {group: np.asarray(rates, np.float32) for group, rates in values.items()}
+        if isinstance(values, Mapping)
+        else np.asarray(values, np.bool_ if name == "accepted" else np.float32)
+        for name, values in cut.items()
+    }
+
+
+def _rejected(accepted: np.ndarray, begin: int) -> list[int]:
+    """The steps that were not accepted, of those after a step."""
+    return [begin + 1 + int(place) for place in np.flatnonzero(~accepted)]
 
 
 def _means(pending: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], np.ndarray]:

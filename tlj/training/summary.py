@@ -65,14 +65,8 @@ def run_summary(
       record: of the run.
       test_opened: how often the test split was opened.
     """
-    sizes, steps, phased = parameter_sizes(setup), record.stopped_at or setup.config["steps"], record.phase
-    phases = [
-        {"start": start, "steps": end - start, "trained": sum(sizes[path] for path in phase.trained),
-         "flops_per_step": flops / (end - start) if end > start else 0.0}
-        for phase, flops, start, end in zip(
-            setup.phases, [*phased.flops, 0.0], phased.starts, [*phased.starts[1:], steps], strict=False
-        )
-    ]  # fmt: skip
+    sizes, steps = parameter_sizes(setup), record.stopped_at or setup.config["steps"]
+    phases = _phases(setup, record, sizes, steps)
     step_s = [clock.step_s(index) for index in range(len(phases))]
     known = all(seconds or not phase["steps"] for seconds, phase in zip(step_s, phases, strict=True))
     train_s = sum((s or 0.0) * phase["steps"] for s, phase in zip(step_s, phases, strict=True)) if known else None
@@ -93,7 +87,7 @@ def run_summary(
         "parameters": {"total": sum(sizes.values()), "trained": sum(sizes[path] for path in trained)},
         "flops": {"per_step": flops / steps, "training_total": flops},
         "frozen_unchanged": True,
-        "never_moved": phased.never_moved,
+        "never_moved": record.phase.never_moved,
         "stopped_at": record.stopped_at,
         "skipped_updates": record.skipped,
         "timing": {
@@ -111,3 +105,18 @@ def run_summary(
             "accelerator_seconds": None if train_s is None else train_s * setup.mesh.size,
         },
     }
+
+
+def _phases(setup: Setup, record: RunRecord, sizes: Mapping[str, int], steps: int) -> list[dict[str, Any]]:
+    """What a summary says of each phase that began."""
+    phased = record.phase
+    ends, flops = [*phased.starts[1:], steps], [*phased.flops, 0.0]
+    return [
+        {
+            "start": start,
+            "steps": end - start,
+            "trained": sum(sizes[path] for path in phase.trained),
+            "flops_per_step": total / (end - start) if end > start else 0.0,
+        }
+        for phase, total, start, end in zip(setup.phases, flops, phased.starts, ends, strict=False)
+    ]

@@ -1,0 +1,80 @@
+"""SIGTERM in the middle of a run: where it is cut changes nothing that it leaves."""
+
+import json
+
+import pytest
+
+from tlj.distributed import PreemptedError
+from tlj.errors import RunError
+from tlj.pretrained.find_checkpoint import checkpoint_steps
+from tlj.training import checkpoints, loop
+from tlj.training.loop import Surroundings, train_run
+from tlj.training.non_finite import NonFiniteError
+from tlj.training.programs import Programs
+from tlj.training.run_files import read_metrics
+
+HOT = {"name": "sgd", "learning_rate": 1e30, "clip_norm": 0.0, "warmup": "0 steps"}
+
+
+@pytest.fixture(scope="module")
+def programs():
+    return Programs()
+
+
+def notices_at(monkeypatch, *steps):
+    monkeypatch.setattr(loop, "stop_requested", lambda step: step in steps)
+
+
+def assert_same(directory, expected):
+    ours, theirs = (json.loads((run / "summary.json").read_text()) for run in (directory, expected))
+    assert {**ours, "timing": None, "cost": None} == {**theirs, "timing": None, "cost": None}
+    ours, theirs = (
+        [{**row, "timing": None} for row in read_metrics(run / "metrics.jsonl")] for run in (directory, expected)
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("per_call", [1, 2])
+def test_a_notice_in_the_middle_of_a_window_changes_no_row_and_no_number(
+    tiny_run, programs, tmp_path, monkeypatch, per_call
+):
+    rarely = {"log": {"every": 8}, "evaluate": {"every": 0}, "checkpoint": {"every": 0}}
+    setup = tiny_run(steps=20, steps_per_call=per_call, **rarely)
+    train_run(setup, tmp_path / "whole", "hash", Surroundings(programs))
+    for step in (6, 8, 18):
+        notices_at(monkeypatch, step)
+        with pytest.raises(PreemptedError, match=f"stopped at step {step} by SIGTERM"):
+            train_run(setup, tmp_path / "cut", "hash", Surroundings(programs))
+        assert checkpoint_steps(tmp_path / "cut")[-1] == step
+    notices_at(monkeypatch)
+    train_run(setup, tmp_path / "cut", "hash", Surroundings(programs))
+    assert_same(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_updates_left_out_before_a_notice_are_counted_once(tiny_run, tmp_path, monkeypatch):
+    setup = tiny_run(on_nan="skip", steps=12, log={"every": 12}, optimizer=HOT)
+    whole = train_run(setup, tmp_path / "whole", "hash", Surroundings())
+    assert whole["skipped_updates"]
+    notices_at(monkeypatch, 11)
+    with pytest.raises(PreemptedError):
+        train_run(setup, tmp_path / "cut", "hash", Surroundings())
+    notices_at(monkeypatch)
+    train_run(setup, tmp_path / "cut", "hash", Surroundings())
+    assert_same(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_loss_that_is_not_finite_at_a_notice_stops_the_run_as_ever(tiny_run, tmp_path, monkeypatch):
+    notices_at(monkeypatch, 11)
+    with pytest.raises(NonFiniteError):
+        train_run(tiny_run(steps=12, log={"every": 12}, optimizer=HOT), tmp_path, "hash", Surroundings())
+    assert checkpoint_steps(tmp_path) == []
+
+
+def test_a_notice_whose_checkpoint_cannot_be_written_is_not_told_as_saved(tiny_run, programs, tmp_path, monkeypatch):
+    def full(folder, metadata):
+        raise OSError(28, "No space left on device")
+
+    notices_at(monkeypatch, 3)
+    monkeypatch.setattr(checkpoints, "take_inventory", full)
+    with pytest.raises(RunError, match="the checkpoint of step 3 could not be written"):
+        train_run(tiny_run(steps=6), tmp_path, "hash", Surroundings(programs))
