@@ -9,7 +9,12 @@ import pathlib
 import sys
 import types
 
+import hypothesis
 import pytest
+
+# The same examples in every run, and no limit of time: a busy machine is no failure.
+hypothesis.settings.register_profile("tlj", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tlj")
 
 # Read by JAX when it is first imported, which is after this file.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))

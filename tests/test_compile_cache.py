@@ -156,10 +156,11 @@ def test_a_folder_that_cannot_be_made_is_no_error(root, monkeypatch):
     compile_something()
 
 
-def test_programs_are_not_taken_from_a_folder_that_others_can_write_to(root):
+@pytest.mark.parametrize("mode", [0o770, 0o702])
+def test_programs_are_not_taken_from_a_folder_that_others_can_write_to(root, mode):
     folder = root / machine_kind()
     folder.mkdir(parents=True)
-    folder.chmod(0o777)
+    folder.chmod(mode)
     with pytest.warns(UserWarning, match="not kept: .* can be written to by others; set JAX_COMPILATION_CACHE_DIR"):
         assert keep_compiled() is None
     assert jax.config.jax_compilation_cache_dir is None

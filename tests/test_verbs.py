@@ -132,3 +132,25 @@ def test_a_checkpoint_is_exported_from_the_command_line(tmp_path, capsys, monkey
     assert sorted(path.name for path in target.iterdir()) == sorted(names)
     assert cli.main(["export", str(source), f"--to={target}"]) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "done"),
+    [
+        (["train"], ["keep_compiled"]),
+        (["train", "--no-compile-cache"], ["keep_nothing"]),
+        (["train", "--dry-run"], []),
+        (["compare", "--dry-run"], []),
+        (["train", "--dry-run", "--no-compile-cache"], ["keep_nothing"]),
+        (["plan"], []),
+    ],
+)
+def test_programs_are_kept_unless_nothing_is_to_be_written(words, done, stand_ins, config_file, tmp_path, monkeypatch):
+    from tlj import compile_cache
+
+    called = []
+    for name in ("keep_compiled", "keep_nothing"):
+        monkeypatch.setattr(compile_cache, name, lambda name=name: called.append(name))
+    workdir = [f"--workdir={tmp_path}/w"] if words[0] != "plan" else []
+    assert cli.main([*words, f"--config={config_file}", *workdir]) == 0
+    assert called == done

@@ -16,7 +16,7 @@ FLAGS = {
         action="store_true", help="compile every program anew; else they are kept in $TLJ_CACHE/compiled"
     ),
 }
-STEP = dict(default="latest", help="of a run: latest (default), best (lowest validation loss) or a number")
+STEP = dict(default="latest", help="of a run: latest (default), best (by its checkpoint.metric) or a number")
 EXPORT = {
     "--to": dict(metavar="DIR", type=pathlib.Path, help="folder of the files, new or empty, always needed"),
     "--format": dict(

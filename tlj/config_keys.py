@@ -80,7 +80,7 @@ KEYS: dict[str, Key] = {
         _ANY_TEXT,
         "pretrained model: a run, a folder or file of another origin, or a hub id; relative to the workdir, or to here",
     ),
-    "model.step": Key("latest", _STEP, "of a source that is a run: latest, best (lowest validation loss) or a step"),
+    "model.step": Key("latest", _STEP, "of a source that is a run: latest, best (by its checkpoint.metric) or a step"),
     "model.allow_missing": Key((), _PATTERNS, "patterns of names that a source may lack, add or have in another shape"),
     "data.source": Key("digits", text("the name of a data source"), "data set, such as digits:5-9 or folder:PATH"),
     "data.train": Key("", _ANY_TEXT, "split to label and train on, such as train[:80%]; empty: train, or all there is"),

@@ -14,12 +14,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tlj.distributed import find_place, is_main, join, watch_for_preemption
+from tlj.distributed import check_alike, find_place, is_main, join, watch_for_preemption
 from tlj.errors import InputError
 from tlj.named_paths import check_file, check_folder, check_workdir, existing_folder, named_path
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
+
+# Of the words of a command, those that each process may have for itself, or that are in the config.
+_OF_ONE_PROCESS = ("coordinator", "processes", "process", "peer_timeout", "single_process", "no_compile_cache", "json")
+_IN_THE_CONFIG = ("config", "workdir", "data", "overrides", "command")
 
 
 def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
@@ -39,7 +43,7 @@ def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
         config.workdir = os.path.expanduser(config.workdir)
         check_workdir(config.workdir, arguments.verb)
     if hasattr(arguments, "single_process") and not getattr(arguments, "input_only", False):
-        _meet_the_others(arguments)
+        _meet_the_others(arguments, configuration.flatten(configuration.to_dict(config)))
     # A dry run writes nothing, not even a cache of our own.
     if hasattr(arguments, "no_compile_cache") and (arguments.no_compile_cache or not getattr(arguments, "dry_run", 0)):
         from tlj.compile_cache import keep_compiled, keep_nothing
@@ -48,8 +52,8 @@ def _load_config(arguments: argparse.Namespace, *, needs_workdir: bool):
     return config
 
 
-def _meet_the_others(arguments: argparse.Namespace) -> None:
-    """Waits for the processes that this one trains with, where there are any."""
+def _meet_the_others(arguments: argparse.Namespace, keys: Mapping[str, Any]) -> None:
+    """Waits for the processes that this one trains with, where there are any, which must do the same."""
     if not arguments.peer_timeout > 0:
         raise InputError(f"{arguments.peer_timeout:g} seconds", where="--peer-timeout", do="give more than 0")
     place = find_place(
@@ -58,6 +62,9 @@ def _meet_the_others(arguments: argparse.Namespace) -> None:
     if place is not None:
         _keep_the_output()
     join(place, arguments.peer_timeout)
+    own = (*_OF_ONE_PROCESS, *_IN_THE_CONFIG)
+    flags = {name: value for name, value in vars(arguments).items() if name not in own}
+    check_alike(flags | {f"config.{key}": value for key, value in keys.items()}, "give all of them the same command")
 
 
 def _keep_the_output() -> None:

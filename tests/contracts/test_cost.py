@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from tlj.freezing.partition import split
-from tlj.training.compiled import abstract_state, batch_shapes, run_keys, step_program
+from tlj.training.compiled import abstract_state, run_keys, step_program
 from tlj.training.inputs import evaluation_inputs
 from tlj.training.programs import Programs
 
@@ -90,7 +90,7 @@ def test_what_ends_below_costs_the_more_the_deeper_it_reaches(flops):
 def test_a_norm_over_all_gradients_brings_the_backward_pass_back(real, flops, family):
     setup = real(family, "linear_probe")
     (phase,) = setup.phases
-    state, batch = abstract_state(setup, phase), batch_shapes(setup, setup.usual_batch)
+    state, batch = abstract_state(setup, phase), setup.wrapper.batch_shapes(setup.usual_batch, 1)
 
     def train_step(state, batch, rng):
         """A probe's step that looks at every gradient, as a metric might, and moves the head alone."""

@@ -10,6 +10,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint
 import pytest
 
 from tlj.errors import RunError
@@ -140,3 +141,25 @@ def test_a_process_killed_between_the_last_byte_and_the_rename_leaves_nothing_th
     assert checkpoint_steps(tmp_path) == [1, 2, 3]
     np.testing.assert_array_equal(restored(tmp_path).params["kernel"], small(3).params["kernel"])
     assert not unfinished.exists()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_ctrl_c_in_the_middle_of_a_save_is_what_the_user_is_told(tmp_path, monkeypatch, moment):
+    started, original = [], orbax.checkpoint.AsyncCheckpointer.save
+
+    def interrupted(*arguments, **more):
+        started.append(1)
+        if len(started) < 4:
+            return original(*arguments, **more)
+        # After it, a thread of Orbax writes on, and the object that started it does not know.
+        if moment == "after":
+            original(*arguments, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(orbax.checkpoint.AsyncCheckpointer, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        saved(tmp_path)
+    monkeypatch.undo()
+    last = 4 if moment == "after" else 3
+    np.testing.assert_array_equal(restored(tmp_path).params["kernel"], small(last).params["kernel"])
+    assert checkpoint_steps(tmp_path)[-1] == last

@@ -121,8 +121,8 @@ def test_every_step_has_a_loss_of_its_own(runs, family):
 
 @pytest.mark.parametrize("family", DRAWING)
 def test_pmap_and_jit_cost_the_same(runs, family):
-    # In pmap each device draws for the whole batch and takes its own rows.
-    assert runs[DEVICES, family, "pmap"]["flops"] == pytest.approx(runs[DEVICES, family, "jit"]["flops"], rel=0.02)
+    # The rows of a device are drawn otherwise than those of the batch, which shows in so small a model.
+    assert runs[DEVICES, family, "pmap"]["flops"] == pytest.approx(runs[DEVICES, family, "jit"]["flops"], rel=0.05)
 
 
 def test_a_step_costs_the_same_in_a_call_of_several(runs):
@@ -130,7 +130,7 @@ def test_a_step_costs_the_same_in_a_call_of_several(runs):
 
 
 def test_the_flops_of_a_batch_in_parts_are_those_of_the_batch(runs):
-    # Each part draws for the whole batch.
+    # So do those of a part, and drawing is a good share of so small a model.
     assert runs[DEVICES, "vit", "pmap in parts"]["flops"] == pytest.approx(
-        runs[DEVICES, "vit", "jit"]["flops"], rel=0.1
+        runs[DEVICES, "vit", "jit"]["flops"], rel=0.15
     )

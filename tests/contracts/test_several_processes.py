@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from tests.contracts.runs import rows, train_words
+from tests.contracts.runs import CONFIG, rows, train_words
+from tests.processes import free_port
 from tlj.pretrained.find_checkpoint import checkpoint_steps
 from tlj.pretrained.restore import restore
 from tlj.training.run_files import read_predictions
@@ -68,7 +69,7 @@ def test_two_processes_give_the_run_of_one(processes, alone, tmp_path, way):
 
 def test_a_notice_to_one_process_ends_both_at_one_step_and_one_process_goes_on(processes, tmp_path):
     workdir = tmp_path / "run"
-    long = {"steps": 100_000, "checkpoint": {"every": 1000}, "evaluate": {"every": 0}, "log": {"every": 20}}
+    long = {"steps": 100_000, "checkpoint": {"every": 1000}, "evaluate": {"every": 0}, "log": {"every": 5}}
     words = train_words(tmp_path, workdir, **long)
     started = processes.start_together(2, tlj=words, devices=2)
     started[0].wait_until(lambda: (workdir / "metrics.jsonl").exists() and len(rows(workdir)) > 2)
@@ -81,7 +82,7 @@ def test_a_notice_to_one_process_ends_both_at_one_step_and_one_process_goes_on(p
     for one in ended:
         assert f"stopped at step {step} by SIGTERM" in one.stderr
     # The window that it falls into goes on after the restart.
-    assert rows(workdir)[-1]["step"] == step - step % 20
+    assert rows(workdir)[-1]["step"] == step - step % 5
     # On another topology: one process, one device.
     process = processes.start(tlj=words)
     process.wait_until(lambda: rows(workdir)[-1]["step"] > step)
@@ -95,6 +96,55 @@ def test_a_peer_that_never_comes_is_named(processes, tmp_path):
     ended = processes.start(tlj=[*words, *place]).wait(30)
     assert ended.code in (1, 2)
     assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "run").exists()
+
+
+OTHERWISE = {
+    "another rate": (["--config.optimizer.learning_rate=0.5"], "config.optimizer.learning_rate is 0.001 there and 0.5"),
+    "no run at all": (["--dry-run"], "dry_run is False there and True here"),
+}
+
+
+@pytest.mark.parametrize("otherwise", OTHERWISE)
+def test_processes_that_were_told_otherwise_train_nothing(processes, tmp_path, otherwise):
+    more, told = OTHERWISE[otherwise]
+    place = [f"--coordinator=localhost:{free_port()}", "--processes=2"]
+    words = [*train_words(tmp_path, tmp_path / "run"), *place]
+    first = processes.start(tlj=[*words, "--process=0"])
+    ended = processes.start(tlj=[*words, "--process=1", *more]).wait(60)
+    first.kill()
+    assert ended.code == 2
+    assert f"tlj: process 1 of 2: not what process 0 was given: {told}" in ended.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_that_have_other_data_train_nothing(processes, tmp_path):
+    config = tmp_path / "config.py"
+    model = {"family": "bert", "settings": {"width": 16, "depth": 1, "heads": 2, "positions": 8}}
+    data = {"source": "tsv:t.tsv", "text": {"tokenizer": "."}}
+    config.write_text(CONFIG.format(config={"model": model, "data": data, "strategy": "scratch", "steps": 4}))
+    place, started = [f"--coordinator=localhost:{free_port()}", "--processes=2"], []
+    for index in range(2):
+        # At the same path, as on two machines with a disk each.
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        (folder / "t.tsv").write_text("text\tlabel\n" + "".join(f"a b\t{i % 2}\n" for i in range(80 + index)))
+        (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
+        words = ["train", f"--config={config}", f"--workdir={tmp_path}/run", f"--process={index}", *place]
+        started.append(processes.start(tlj=words, folder=folder))
+    ended = started[1].wait(60)
+    started[0].kill()
+    assert ended.code == 2, ended.stderr
+    assert "tlj: process 1 of 2: not what process 0 was given: the hash of config, data and source is " in ended.stderr
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_processes_with_unequally_many_devices_are_told_so(processes, tmp_path):
+    place, words = [f"--coordinator=localhost:{free_port()}", "--processes=2"], train_words(tmp_path, tmp_path / "run")
+    started = [processes.start(tlj=[*words, *place, f"--process={i}"], devices=i + 1) for i in range(2)]
+    for ended in (process.wait(60) for process in started):
+        assert ended.code == 2
+        assert "equally many devices, and process 0 has 1, process 1 has 2; give" in ended.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -1,5 +1,6 @@
 """What ends a run before its time, and what is left of it then."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -163,3 +164,26 @@ def test_a_full_disk_stops_the_run_with_a_line_and_the_last_good_checkpoint_is_w
     reference.kill()
     reference.wait()
     assert same_bits(restore(workdir), restore(copy, step=last))
+
+
+def test_a_disk_that_is_full_between_two_saves_stops_the_run_with_a_line(processes, tmp_path, small_disk):
+    workdir = small_disk / "run"
+    rarely = {"checkpoint": {"every": 50}, "evaluate": {"every": 0}, "log": {"every": 1}, "steps": 2000}
+    words = train_words(tmp_path, workdir, **rarely)
+    process = begun(processes, words, workdir)
+    process.kill()
+    process.wait()
+    fill = small_disk / "fill"
+    with contextlib.suppress(OSError), fill.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    # Room for a few rows of metrics.
+    os.truncate(fill, fill.stat().st_size - 4096)
+    ended = processes.start(tlj=words).wait(timeout=60)
+    assert ended.code == 1, ended.stderr
+    assert "no space left on the disk" in ended.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+    fill.unlink()
+    again = begun(processes, words, workdir, checkpoints=2)
+    again.kill()
+    again.wait()

@@ -77,7 +77,7 @@ def test_flops_are_those_of_the_batches_that_were_trained_on(on_text, programs, 
     summary = train_run(setup, tmp_path, "hash", Surroundings(programs))
     flops = {key[-1]: program.flops for key, program in programs._programs.items() if key[0] == "step"}
     lengths = [setup.batches[step]["input_ids"].shape for step in range(12)]
-    of = {dict(shapes).get("input_ids"): value for shapes, value in flops.items()}
+    of = {{name: shape for name, shape, _ in shapes}.get("input_ids"): value for shapes, value in flops.items()}
     assert summary["flops"]["training_total"] == sum(of[shape] for shape in lengths)
 
 

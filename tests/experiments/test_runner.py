@@ -82,6 +82,24 @@ def test_after_a_notice_no_further_run_begins(runs, trained, tmp_path, monkeypat
     assert trained.seen == [0]
 
 
+def test_a_run_that_saves_after_a_notice_leaves_the_others_the_time_to_save(runs, monkeypatch, tmp_path):
+    both, saved = threading.Barrier(2, timeout=60), []
+
+    def train_run(setup, directory, config_hash, shared):
+        both.wait()
+        if directory.name == "1":
+            # The first has ended by now, and nobody is told to drop what it has.
+            assert not shared.stop.wait(0.5)
+        saved.append(directory.name)
+        raise PreemptedError(f"{directory.name} at step 7")
+
+    monkeypatch.setattr(runner, "set_up", lambda config, base: None)
+    monkeypatch.setattr(runner, "train_run", train_run)
+    with pytest.raises(PreemptedError, match="0 at step 7"):
+        run_all(runs[:2], tmp_path, Programs(), 2)
+    assert saved == ["0", "1"]
+
+
 def test_a_run_directory_of_another_config_is_refused(tmp_path):
     check_same_config(tmp_path, {"steps": 5})
     (tmp_path / "config.json").write_text(json.dumps({"steps": 5, "data": {"source": "digits"}}))

@@ -95,19 +95,6 @@ def test_a_run_that_is_to_skip_what_is_not_finite_goes_on_and_counts_it(tiny_run
     assert json.loads((tmp_path / "summary.json").read_text())["metrics"]["test_loss"] is None
 
 
-def test_early_stopping_ends_a_run_with_a_checkpoint_and_a_summary_of_what_was_done(tiny_run, programs, tmp_path):
-    stopping = {"metric": "validation_loss", "patience": 2, "min_delta": 100.0}
-    setup = tiny_run(steps=40, evaluate={"every": 3}, early_stopping=stopping)
-    summary = train_run(setup, tmp_path, "hash", Surroundings(programs))
-    # The first validation is the best; none is better by so much.
-    assert (summary["stopped_at"], summary["steps"]) == (9, 40)
-    assert summary["phases"][0]["steps"] == 9
-    assert checkpoint_steps(tmp_path) == [9]
-    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == 9
-    (tmp_path / "summary.json").unlink()
-    assert lasting(train_run(setup, tmp_path, "hash", Surroundings(programs))) == lasting(summary)
-
-
 def test_the_best_checkpoints_are_written_when_they_are_validated_and_kept(tiny_run, programs, tmp_path):
     setup = tiny_run(steps=20, evaluate={"every": 2}, checkpoint={"every": 0, "latest": 1, "best": 2})
     train_run(setup, tmp_path, "hash", Surroundings(programs))
@@ -122,7 +109,8 @@ def test_the_best_checkpoints_are_written_when_they_are_validated_and_kept(tiny_
 
 def test_a_run_can_be_judged_by_its_moving_average(tiny_run, programs, tmp_path):
     setup = tiny_run(steps=6, optimizer={"ema": 0.5}, evaluate={"ema": True})
-    train_run(setup, tmp_path, "hash", Surroundings(programs))
+    metrics = train_run(setup, tmp_path, "hash", Surroundings(programs))["metrics"]
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["validation_loss"] == metrics["validation_loss"]
     average, last = (restore(tmp_path, ema=ema)["head"]["kernel"] for ema in (True, False))
     assert np.abs(average - last).max() > 1e-6
     np.testing.assert_array_equal(restore(tmp_path)["head"]["kernel"], average)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tlj.training.compiled import initial_state
+from tlj.training.compiled import initial_state, run_keys, step_program
 from tlj.training.initial import start_variables
 from tlj.training.non_finite import FILE, diagnose, first_bad, refuse
 from tlj.training.programs import Programs
@@ -58,6 +58,21 @@ def test_a_diagnosis_names_leaf_and_examples(broken):
     assert not np.isfinite(found["loss"])
     labels = {setup.source.ids[i]: setup.source.labels[i] for i in setup.split.train}
     assert [labels[name] for name in found["examples"]] == setup.batches[2]["label"].tolist()
+
+
+def test_a_diagnosis_is_of_the_batch_of_its_step(broken):
+    (setup, _), programs = broken, Programs()
+    start = start_variables(setup)[0]
+    losses = [
+        diagnose(setup, setup.phases[0], initial_state(setup, setup.phases[0], start, programs), step)["loss"]
+        for step in (1, 2)
+    ]
+    batch = setup.wrapper.put(setup.batches[0], 1)
+    program, _ = step_program(setup, setup.phases[0], programs, batch, 1)
+    state = initial_state(setup, setup.phases[0], start, programs)
+    _, metrics = program.call(state, batch, run_keys(setup.config["seed"]))
+    np.testing.assert_allclose(losses[0], metrics["loss"], rtol=1e-5)
+    assert abs(losses[1] - losses[0]) > 1e-4
 
 
 def test_the_error_says_where_what_and_what_is_left(broken, tmp_path):

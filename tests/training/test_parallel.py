@@ -1,6 +1,8 @@
+import dataclasses
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -9,7 +11,17 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
-from tlj.training.parallel import SMALLEST_SHARDED, calls_ahead, leaf_sharding, put_batch, replicated
+from tlj.errors import InputError
+from tlj.training import parallel
+from tlj.training.parallel import (
+    SMALLEST_SHARDED,
+    calls_ahead,
+    host_of,
+    leaf_sharding,
+    make_mesh,
+    put_batch,
+    replicated,
+)
 
 SCRIPT = """
 import json, pathlib, sys
@@ -88,3 +100,57 @@ def test_a_cpu_that_stands_for_several_devices_gets_one_call_at_a_time(monkeypat
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     monkeypatch.setattr(jax, "device_count", lambda: devices)
     assert calls_ahead(8) == ahead
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Device:
+    """A device of some process."""
+
+    process_index: int
+    id: int
+
+
+@pytest.fixture
+def devices_of(monkeypatch):
+    """Lets JAX have devices of processes: ``devices_of(0, 0, 1, 1)`` are two of each of two."""
+
+    def make(*processes):
+        devices = [Device(process, index) for index, process in enumerate(processes)]
+        monkeypatch.setattr(jax, "devices", lambda: devices)
+        monkeypatch.setattr(jax, "device_count", lambda: len(devices))
+
+        def mesh_of(shape, axes, axis_types):
+            return Mesh(np.array(devices).reshape(shape), axes, axis_types=axis_types)
+
+        monkeypatch.setattr(jax, "make_mesh", mesh_of)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("processes", "mode", "fsdp", "batch", "message"),
+    [
+        ((0,) * 4, "pmap", 2, 16, "config.parallel.fsdp: fsdp 2 with pmap, which keeps all parameters on every device"),
+        ((0,) * 4, "jit", 3, 16, "config.parallel.fsdp: fsdp 3 does not divide 4 devices"),
+        ((0,) * 4, "jit", 8, 16, "config.parallel.fsdp: fsdp 8 does not divide 4 devices"),
+        ((0,) * 3, "jit", 1, 16, "config.global_batch_size: a batch of 16 does not divide over 3 devices; use a multi"),
+        ((0,) * 4, "jit", 2, 18, "config.global_batch_size: a batch of 18 does not divide over 4 devices; use a multi"),
+        ((0, 0, 1), "jit", 1, 12, "equally many devices, and process 0 has 2, process 1 has 1; give each process as"),
+    ],
+)
+def test_devices_that_cannot_be_arranged_so_are_refused(devices_of, processes, mode, fsdp, batch, message):
+    devices_of(*processes)
+    with pytest.raises(InputError, match=re.escape(message)):
+        make_mesh(mode, fsdp, {"global_batch_size": batch})
+
+
+@pytest.mark.parametrize("processes", [(0, 0, 1, 1), (0, 1, 0, 1), (1, 1, 0, 0)])
+def test_the_rows_of_a_process_are_one_stretch_of_the_batch(devices_of, monkeypatch, processes):
+    devices_of(*processes)
+    mesh = make_mesh("jit", 2, {"global_batch_size": 8})
+    found = [device.process_index for device in mesh.devices.flat]
+    # As JAX has them, where that is a stretch each: it knows how they are connected.
+    assert found == ([0, 0, 1, 1] if processes == (0, 1, 0, 1) else list(processes))
+    for process in (0, 1):
+        monkeypatch.setattr(parallel.jax, "process_index", lambda process=process: process)
+        assert host_of(mesh) == (found.index(process) // 2, 2)

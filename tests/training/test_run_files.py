@@ -5,7 +5,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tlj.training.run_files import MetricsLog, read_metrics, read_predictions, write_json, write_predictions
+from tlj.errors import InputError, RunError
+from tlj.training.run_files import (
+    MetricsLog,
+    full_disk_told,
+    read_metrics,
+    read_predictions,
+    write_json,
+    write_predictions,
+)
 
 
 def test_a_json_file_is_whole_or_old_when_the_content_cannot_be_written(tmp_path):
@@ -43,6 +51,24 @@ def test_a_line_cut_by_a_kill_is_dropped(tmp_path):
     assert read_metrics(path) == [{"step": 5}]
     MetricsLog(path, 7).close()
     assert path.read_text() == '{"step": 5}\n'
+
+
+@pytest.mark.parametrize("line", ['{"st', "[]", '"step"', "{}", "\0\0\0", '{"step": null}', "\x85"])
+def test_a_line_that_nothing_of_tlj_wrote_is_named(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 5}}\n{line}\n{{"step": 6}}\n')
+    for read in (read_metrics, lambda path: MetricsLog(path, 7)):
+        with pytest.raises(InputError, match="metrics.jsonl: line 2 is no row of metrics"):
+            read(path)
+    MetricsLog(path, 0).close()
+    assert read_metrics(path) == []
+
+
+def test_a_full_disk_is_told_in_a_line_and_other_errors_as_they_are(tmp_path):
+    with pytest.raises(RunError, match="run: no space left on the disk"), full_disk_told(tmp_path / "run"):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(PermissionError), full_disk_told(tmp_path / "run"):
+        raise PermissionError(13, "Permission denied")
 
 
 def test_a_fresh_run_starts_with_an_empty_log(tmp_path):

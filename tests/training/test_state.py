@@ -25,14 +25,15 @@ def variables(tiny_run):
 def states(tiny_run, variables):
     """The two phases of a strategy, a state with a past in the first, and a fresh one in the second."""
 
-    def make(strategy, l2_sp=None):
+    def make(strategy, l2_sp=None, ema=0.0):
         old, new = tiny_run(strategy=strategy, init="scratch").phases[:2]
-        settings = StepSettings(l2_sp=l2_sp)
+        settings = StepSettings(l2_sp=l2_sp, ema=ema)
         state = create_state(variables, old, settings, hyperparameters(old))
         state = state.replace(
             step=np.int32(7),
             params=jax.tree.map(lambda leaf: leaf + 1, state.params),
             opt_state=jax.tree.map(lambda leaf: leaf + np.ones((), leaf.dtype), state.opt_state),
+            ema=jax.tree.map(lambda leaf: leaf + 2, state.ema),
         )
         fresh = create_state({"params": state.params, "batch_stats": {}}, new, settings, hyperparameters(new))
         return old, new, state, fresh
@@ -97,6 +98,16 @@ def test_what_is_newly_trained_is_pulled_to_where_it_is_and_the_rest_to_its_old_
     np.testing.assert_array_equal(origin["head/kernel"], before["head/kernel"])
     for path in both[:-1]:
         np.testing.assert_array_equal(origin[path], now[path])
+
+
+@pytest.mark.parametrize("strategy", ["lp_ft:5", "freeze_out"])
+def test_averages_go_on_begin_with_what_is_newly_trained_and_end_with_what_freezes(states, strategy):
+    old, new, state, fresh = states(strategy, ema=0.5)
+    averages = {path: leaf for path, leaf in flat(thaw_state(state, fresh, old, new).ema).items() if leaf is not None}
+    assert averages.keys() == set(new.trained) != set(old.trained)
+    before, now = flat(state.ema), flat(state.params)
+    for path, leaf in averages.items():
+        np.testing.assert_array_equal(leaf, before[path] if path in old.trained else now[path], err_msg=path)
 
 
 def test_a_state_cannot_be_changed(tiny_run, variables):

@@ -1,5 +1,6 @@
 """What a stretch of steps needs."""
 
+import json
 import time
 
 import jax
@@ -133,6 +134,29 @@ def test_steps_that_were_not_accepted_are_named_and_in_no_mean():
     row, rejected = window.end(15, {})
     assert np.isnan(row["loss"])
     assert rejected == [15]
+
+
+def test_a_window_that_was_cut_ends_as_if_it_had_not_been():
+    steps = [(1.1, True), (np.nan, False), (3.3, True), (np.inf, False), (0.7, True)]
+    whole, first = Window(Clock(), 2), Window(Clock(), 2)
+    for place, (loss, accepted) in enumerate(steps):
+        whole.add(metrics(loss, accepted=accepted, rate=place), 1)
+    for place, (loss, accepted) in enumerate(steps[:3]):
+        first.add(metrics(loss, accepted=accepted, rate=place), 1)
+    cut, rejected = first.cut(13, {})
+    assert rejected == [12]
+    second = Window(Clock(), 2, json.loads(json.dumps(cut)))
+    second.add(metrics(*steps[3][:1], accepted=False, rate=3), 1)
+    # Cut once more.
+    cut, rejected = second.cut(14, {})
+    assert rejected == [12, 14]
+    third = Window(Clock(), 2, json.loads(json.dumps(cut)))
+    third.add(metrics(0.7, rate=4), 1)
+    (expected, which), (found, same) = whole.end(15, {}), third.end(15, {})
+    assert {**found, "timing": None} == {**expected, "timing": None}
+    assert which == same == [12, 14]
+    third.add(metrics(5.0), 1)
+    assert third.end(16, {})[0]["loss"] == 5.0
 
 
 def test_the_host_does_not_run_away_from_the_device(monkeypatch):

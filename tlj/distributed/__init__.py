@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tlj.distributed.alike import check_alike as check_alike
 from tlj.distributed.place import Place as Place
 from tlj.distributed.place import find_place as find_place
 from tlj.distributed.preemption import SAVED_AND_STOPPED as SAVED_AND_STOPPED

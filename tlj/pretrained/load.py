@@ -135,7 +135,7 @@ def load(
         without a head gives a model without one, which returns its features.
       seed: of the new head and of what else is initialised.
       dtype: what the backbone computes in, ``"float32"`` or ``"bfloat16"``; parameters stay float32.
-      step: of a run: ``"latest"``, ``"best"`` (the lowest validation loss among the checkpoints kept) or a number.
+      step: of a run: ``"latest"``, ``"best"`` (by its ``checkpoint.metric``) or a number.
       allow_missing: regular expressions of names that may be missing, extra or of another shape.
       **overrides: settings of the model (``image_size=384``, ``pool="mean"``) or of its preprocessing (``mean=...``);
         for a file that does not tell its variant, all that is not plain from its shapes.

@@ -13,7 +13,8 @@ from tlj.training.state import TrainState
 def averaged(state: TrainState, config: Mapping[str, Any]) -> TrainState:
     """Returns a state as it is evaluated: where the config says so, each parameter that trains is its moving average.
 
-    Running statistics are not averaged: they are moving averages already.
+    Running statistics are not averaged: they are moving averages already. A parameter that an earlier phase trained and
+    this one freezes is what it was frozen as: that is what the others train beside, and what its average would tend to.
 
     Args:
       state: whose arrays the result shares.

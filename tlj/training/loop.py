@@ -9,7 +9,7 @@ import pathlib
 from typing import Any
 
 from tlj.data.splits import SealedTest
-from tlj.distributed import PreemptedError, agree, barrier, is_main, stop_requested
+from tlj.distributed import PreemptedError, agree, barrier, check_alike, is_main, stop_requested
 from tlj.freezing.digests import check_phase_end
 from tlj.pretrained.formats.tokenizer_files import carry_tokenizer_files
 from tlj.pretrained.runs import TOKENIZER
@@ -25,7 +25,7 @@ from tlj.training.manifest import check_same_split, manifest
 from tlj.training.non_finite import refuse
 from tlj.training.phase_record import PhaseRecord
 from tlj.training.run_checkpoints import open_checkpoints
-from tlj.training.run_files import read_metrics, write_json
+from tlj.training.run_files import full_disk_told, read_metrics, write_json
 from tlj.training.run_lock import only_here
 from tlj.training.run_logs import LOG, RunLogs
 from tlj.training.run_record import RunRecord
@@ -76,17 +76,20 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
       The content of ``summary.json``.
 
     Raises:
-      InputError: if another process trains it; or the directory holds a checkpoint of another config or phase, or a
-        delta of another base.
+      InputError: if another process trains it, or one that trains it too has other data; or the directory holds a
+        checkpoint of another config or phase, or a delta of another base.
       FrozenChangedError: if anything frozen changed.
       StoppedError: if asked to stop.
       PreemptedError: if the process is to end, by SIGTERM; a checkpoint of this very step was written.
+      RunError: if the disk is full, or a checkpoint cannot be written.
       NonFiniteError: if a loss or gradient was not finite and the config says to stop.
     """
+    # Data that differs has another hash, and each process reads its rows from its own.
+    check_alike({"the hash of config, data and source": config_hash}, "give all of them the same files")
     done, predictions = directory / "summary.json", directory / PREDICTIONS
     if agree(done.exists()):
         return json.loads(done.read_text())
-    with only_here(directory):
+    with only_here(directory), full_disk_told(directory):
         # A process that was killed after its test has left the predictions, and the test stays closed.
         sealed = SealedTest(setup.split.test, int(agree(predictions.exists())))
         check_same_split(setup, directory / MANIFEST)

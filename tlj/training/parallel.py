@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,11 @@ def make_mesh(mode: str, fsdp: int, batch_sizes: Mapping[str, int]) -> Mesh:
     if mode not in MODES:
         raise unknown_name("mode", mode, MODES, where="config.parallel.mode")
     devices = jax.device_count()
+    of_processes = collections.Counter(device.process_index for device in jax.devices())
+    if len({*of_processes.values()}) > 1:
+        counts = ", ".join(f"process {process} has {count}" for process, count in sorted(of_processes.items()))
+        what = f"the processes must have equally many devices, and {counts}"
+        raise InputError(what, where="--processes", do="give each process as many")
     if mode == "pmap" and fsdp != 1:
         what = f"fsdp {fsdp} with pmap, which keeps all parameters on every device"
         raise InputError(what, where="config.parallel.fsdp", do="set it to 1, or config.parallel.mode to jit")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,28 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Num
 
 from tlj.data.label_kinds import are_numbers, are_sets
+from tlj.errors import InputError, RunError
+
+
+@contextlib.contextmanager
+def full_disk_told(directory: pathlib.Path) -> Iterator[None]:
+    """Tells in one line of a disk that is full, whichever file of a run had no room.
+
+    Args:
+      directory: of the run.
+
+    Raises:
+      RunError: in place of the error of the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(
+            f"{directory}: no space left on the disk; make room, and run the same command again: it goes on from the "
+            "last checkpoint"
+        ) from error
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
@@ -44,7 +68,7 @@ class MetricsLog:
     """
 
     def __init__(self, path: pathlib.Path, step: int):
-        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step] if step else []
+        kept = [line for line, row in _whole_rows(path) if row["step"] <= step] if step else []
         temporary = path.with_name(path.name + ".tmp")
         temporary.write_text("".join(kept))
         os.replace(temporary, path)
@@ -60,16 +84,31 @@ class MetricsLog:
         self._file.close()
 
 
-def _whole_lines(path: pathlib.Path) -> list[str]:
-    """Lines that end; a kill may leave the last one cut."""
+def _whole_rows(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
+    """Lines that end, and what they say; a kill may leave the last one cut."""
     if not path.exists():
         return []
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    rows = []
+    # What ends lines in Python besides a new line may be inside one.
+    for number, line in enumerate(path.read_text(errors="replace").split("\n")[:-1], 1):
+        try:
+            row = json.loads(line)
+            row["step"] + 0
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"line {number} is no row of metrics", where=str(path), do="take it out, and run again"
+            ) from error
+        rows.append((line + "\n", row))
+    return rows
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Reads the rows of a ``metrics.jsonl``."""
-    return [json.loads(line) for line in _whole_lines(path)]
+    """Reads the rows of a ``metrics.jsonl``.
+
+    Raises:
+      InputError: for a line that nothing of tlj has written.
+    """
+    return [row for _, row in _whole_rows(path)]
 
 
 def read_predictions(

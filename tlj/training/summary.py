@@ -96,7 +96,7 @@ def run_summary(
             "train_s": clock.train_s,
             "wall_s": clock.wall_s,
             "compile_s": sum(clock.compile_s.values()),
-            "compile_s_by_phase": {str(index): seconds for index, seconds in clock.compile_s.items()},
+            "compile_s_by_phase": {str(index): clock.compile_s[index] for index in range(len(phases))},
             **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
             "input_wait_share": clock.charged["input_wait"] / clock.train_s if clock.train_s else None,
         },

@@ -1,6 +1,7 @@
-"""SIGTERM in the middle of a run: where it is cut changes nothing that it leaves."""
+"""What ends a run before its last step: SIGTERM, which changes nothing that it leaves, and early stopping."""
 
 import json
+import shutil
 
 import pytest
 
@@ -78,3 +79,45 @@ def test_a_notice_whose_checkpoint_cannot_be_written_is_not_told_as_saved(tiny_r
     monkeypatch.setattr(checkpoints, "take_inventory", full)
     with pytest.raises(RunError, match="the checkpoint of step 3 could not be written"):
         train_run(tiny_run(steps=6), tmp_path, "hash", Surroundings(programs))
+
+
+def test_a_notice_at_the_last_step_lets_the_run_end(tiny_run, programs, tmp_path, monkeypatch):
+    notices_at(monkeypatch, 6)
+    assert train_run(tiny_run(steps=6), tmp_path, "hash", Surroundings(programs))["steps"] == 6
+
+
+def test_early_stopping_waits_on_over_notices_and_anew_after_a_thaw(tiny_run, programs, tmp_path, monkeypatch):
+    stopping = {"metric": "validation_loss", "patience": 4, "min_delta": 100.0}
+    rarely = {"checkpoint": {"every": 0}, "evaluate": {"every": 2}}
+    setup = tiny_run(strategy="lp_ft:6", init="scratch", steps=40, early_stopping=stopping, **rarely)
+    whole = train_run(setup, tmp_path / "whole", "hash", Surroundings(programs))
+    # Only the first validation counts as better; the thaw at 6 is followed by four more.
+    assert whole["stopped_at"] == 14
+    for step in (5, 7, 11):
+        notices_at(monkeypatch, step)
+        with pytest.raises(PreemptedError):
+            train_run(setup, tmp_path / "cut", "hash", Surroundings(programs))
+    notices_at(monkeypatch)
+    train_run(setup, tmp_path / "cut", "hash", Surroundings(programs))
+    assert_same(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_early_stopping_ends_a_run_with_a_checkpoint_and_a_summary_of_what_was_done(tiny_run, programs, tmp_path):
+    stopping = {"metric": "validation_loss", "patience": 2, "min_delta": 100.0}
+    setup = tiny_run(steps=40, evaluate={"every": 3}, early_stopping=stopping)
+    summary = train_run(setup, tmp_path / "run", "hash", Surroundings(programs))
+    # The first validation is the best; none is better by so much.
+    assert (summary["stopped_at"], summary["steps"]) == (9, 40)
+    assert summary["phases"][0]["steps"] == 9
+    assert checkpoint_steps(tmp_path / "run") == [9]
+    assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["step"] == 9
+    shutil.copytree(tmp_path / "run", tmp_path / "again")
+    (tmp_path / "again" / "summary.json").unlink()
+    train_run(setup, tmp_path / "again", "hash", Surroundings(programs))
+    assert_same(tmp_path / "again", tmp_path / "run")
+
+
+def test_a_run_that_has_waited_long_enough_at_its_last_step_was_not_stopped(tiny_run, programs, tmp_path):
+    stopping = {"metric": "validation_loss", "patience": 1, "min_delta": 100.0}
+    setup = tiny_run(steps=6, evaluate={"every": 3}, early_stopping=stopping)
+    assert train_run(setup, tmp_path, "hash", Surroundings(programs))["stopped_at"] is None
