@@ -32,6 +32,15 @@ def test_how_fast_examples_are_read_makes_no_other_run(name):
     assert name in resolved()["data"]
 
 
+def test_only_how_a_run_is_carried_out_makes_no_other_run():
+    left_out = configuration.flatten(resolved()).keys() - decisive(resolved()).keys()
+    assert left_out == {
+        *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat"),
+        *("parallel.mode", "parallel.fsdp", "parallel.batch_per_device"),
+        *("checkpoint.background", "checkpoint.deadline", "log.seconds", "log.tensorboard", "log.wandb"),
+    }
+
+
 @pytest.mark.parametrize("data", [{"test_fraction": 0.3}, {"balance": "loss"}, {"text": {"buckets": 3}}])
 def test_what_decides_the_batches_does(data):
     assert run_hash(resolved(**data)) != run_hash(resolved())

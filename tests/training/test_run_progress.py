@@ -57,3 +57,12 @@ def test_the_count_is_of_steps(capsys):
         progress.begin(30)
         progress.advance(10)
     assert capsys.readouterr().err.startswith("full, digits: step 40/40 after 0 s")
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.0, 3), (1000.0, 1)])
+def test_a_log_gets_a_line_as_often_as_the_config_says(capsys, seconds, lines):
+    progress = RunProgress("full, digits", {**CONFIG, "log": {"seconds": seconds}})
+    with progress.shown():
+        for _ in range(3):
+            progress.advance()
+    assert len(capsys.readouterr().err.splitlines()) == lines
