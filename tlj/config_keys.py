@@ -68,7 +68,7 @@ KEYS: dict[str, Key] = {
     "twin": Key("scratch", _ARM, "the arm that every other arm pairs with"),
     "steps": Key(200, whole(1), "training steps"),
     "global_batch_size": Key(32, whole(1), "examples per step, over all devices"),
-    "steps_per_call": Key(1, whole(1), "steps that one call of the compiled program takes; changes no number"),
+    "steps_per_call": Key(1, whole(1), "steps that one call of the compiled program takes; only rounding differs"),
     "on_nan": Key("stop", one_of("stop", "skip"), "a loss or gradient that is not finite: stop, or skip the update"),
     "task": Key("multiclass", _TASK, "what labels are, which decides loss and metrics; README, Tasks"),
     "dtype": Key("float32", one_of("float32", "bfloat16"), "type of the computation; parameters are float32"),
