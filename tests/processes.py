@@ -41,7 +41,7 @@ class Started:
 
     def written(self):
         """What it wrote so far, standard output and error after another."""
-        return "".join(file.read_text() for file in self._files if file.exists())
+        return "".join(file.read_text() for file in self._files)
 
     def wait_until(self, condition, timeout=60):
         """Waits until ``condition()`` is true, and fails where the process ends before."""
@@ -112,6 +112,9 @@ class Processes:
             # Devices that wait for each other each hold a thread, and XLA has as many as there are cores, or NPROC.
             ours["NPROC"] = "32"
         request["environment"] = {**os.environ, **ours, **(environment or {})}
+        for stream in ("stdout", "stderr"):
+            # A process that is killed at once has written nothing.
+            pathlib.Path(request[stream]).touch()
         self._server.stdin.write(json.dumps(request).encode() + b"\n")
         self._server.stdin.flush()
         while "started" not in (answer := self._answer(60)):

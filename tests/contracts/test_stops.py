@@ -18,10 +18,11 @@ from tlj.pretrained.restore import restore
 LONG = {"steps": 100_000, "checkpoint": {"every": 500, "latest": 3}, "evaluate": {"every": 0}}
 
 
-def begun(processes, words, workdir, checkpoints=1):
-    """Starts a run, and returns its process once it has written a checkpoint or more."""
+def begun(processes, words, workdir):
+    """Starts a run, and returns its process once it has written a checkpoint of its own."""
+    before = checkpoint_steps(workdir)[-1:]
     process = processes.start(tlj=words)
-    process.wait_until(lambda: len(checkpoint_steps(workdir)) >= checkpoints)
+    process.wait_until(lambda: checkpoint_steps(workdir)[-1:] > before)
     return process
 
 
@@ -184,6 +185,6 @@ def test_a_disk_that_is_full_between_two_saves_stops_the_run_with_a_line(process
     assert "no space left on the disk" in ended.stderr.strip().splitlines()[-1]
     assert "Traceback" not in ended.stderr
     fill.unlink()
-    again = begun(processes, words, workdir, checkpoints=2)
+    again = begun(processes, words, workdir)
     again.kill()
     again.wait()

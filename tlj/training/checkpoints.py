@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shutil
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -197,7 +198,7 @@ class Checkpoints:
         # Orbax would tell of the same once more when it is closed.
         self._writing = self._latest = self._orbax = None
         if is_main():
-            shutil.rmtree(self._directory / f"{step}{UNFINISHED}", ignore_errors=True)
+            _remove(self._directory / f"{step}{UNFINISHED}")
         said = f"{type(error).__name__}: {error}"
         full = "No space left" in said
         reason = "no space left on the disk" if full else said.partition("\n")[0][:300]
@@ -208,6 +209,14 @@ class Checkpoints:
             f"{self._directory}: the checkpoint of step {step} could not be written ({reason}); {last}; "
             f"{'make room' if full else 'mend that'} or use another workdir, and run it again: it {does}"
         )
+
+
+def _remove(unfinished: pathlib.Path) -> None:
+    """Removes what is left of a save that failed, to which a thread of Orbax may still be writing (0.12.8)."""
+    deadline = time.monotonic() + 2
+    while unfinished.exists() and time.monotonic() < deadline:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        time.sleep(0.01)
 
 
 @dataclasses.dataclass
