@@ -17,7 +17,7 @@ import sys
 
 _PRELOADED = (
     "jax.experimental.multihost_utils",
-    "orbax.checkpoint.v1",
+    "orbax.checkpoint",
     "pyarrow.parquet",
     "scipy.stats",
     "sklearn.datasets",

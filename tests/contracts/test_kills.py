@@ -12,13 +12,13 @@ from tlj.pretrained.find_checkpoint import checkpoint_steps
 CHAINS, KILLS = 4, 5
 # Windows of a log, evaluations and saves at steps of their own, and a thaw between them; the best are kept, too.
 RUN = {
-    "strategy": "lp_ft:33",
+    "strategy": "lp_ft:23",
     "init": "scratch",
-    "evaluate": {"every": 6},
-    "checkpoint": {"every": 8, "best": 1},
+    "evaluate": {"every": 12},
+    "checkpoint": {"every": 10, "best": 1},
     "log": {"every": 7},
     "optimizer": {"ema": 0.9},
-    "steps": 150,
+    "steps": 110,
 }
 
 

@@ -128,11 +128,12 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_line(processes, tmp_path, s
 
 
 def children_of(pid):
-    return [
-        int(child)
-        for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        # A thread may end between the two.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
 
 
 def command_of(pid):

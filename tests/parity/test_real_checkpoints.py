@@ -3,6 +3,7 @@
 import io
 import pathlib
 
+import jax
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -63,7 +64,17 @@ def test_the_tokenizer_of_minilm_makes_the_tokens_of_the_batch(minilm, sentences
     np.testing.assert_array_equal(tokens["attention_mask"], sentences["attention_mask"])
 
 
+@pytest.fixture
+def all_optimizations():
+    """Ten thousand images are worth what LLVM spends on the program."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("all_optimizations")
 def test_resnet20_reaches_its_published_accuracy(shared_data):
     model = tlj.load(shared_data("pretrained/resnet20-cifar10"))
     table = pyarrow.parquet.read_table(shared_data("data/cifar10-jpeg/test.parquet"))
