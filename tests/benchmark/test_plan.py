@@ -11,6 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from tlj import config as configuration
+from tlj.benchmark import plan as plans
 from tlj.benchmark.plan import format_plan, plan, weightless
 from tlj.errors import InputError
 from tlj.freezing.strategies.registry import NAMES
@@ -30,7 +31,24 @@ STRATEGIES = (
 
 
 @pytest.fixture(scope="module")
-def plan_of(tiny_config):
+def counted_once():
+    """Counts the step that trains everything once per model, not once per plan."""
+    count = plans.lowered_flops
+    known = {}
+
+    def counted(setup, phase):
+        key = (setup.spec, phase.structure)
+        if key not in known:
+            known[key] = count(setup, phase)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans, "lowered_flops", counted)
+        yield
+
+
+@pytest.fixture(scope="module")
+def plan_of(tiny_config, counted_once):
     def make(strategy, family="vit", **changes):
         source, settings = MODELS[family]
         rules = (("head/.*", "head"), (".*", "frozen")) if strategy == "rules" else ()

@@ -76,7 +76,7 @@ def test_the_head_of_a_resnet_costs_little_more_than_a_third(flops):
     assert 0.3 < flops("resnet", "linear_probe") / flops("resnet", "full") < 0.37
 
 
-@pytest.mark.parametrize(("family", "strategy"), [("vit", "lora:8"), ("vit", "bias_only"), ("bert", "lora:8")])
+@pytest.mark.parametrize(("family", "strategy"), [("vit", "lora:8"), ("bert", "bias_only")])
 def test_what_has_no_gradients_of_big_matrices_costs_two_thirds(flops, family, strategy):
     # No weight gradients, but every gradient of inputs.
     assert 0.6 < flops(family, strategy) / flops(family, "full") < 0.72
