@@ -26,12 +26,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 # Programs that run for a millisecond are not worth what LLVM spends on them, two fifths of all time. What XLA makes of
 # a program (its FLOPs, its collectives, its memory) is the same.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-# The emitters of fusions by way of MLIR take three fifths of what is left of a compilation; 0.11 has no other ones, and
-# a flag that XLA does not know ends the process.
+# The emitters of fusions by way of MLIR are most of what is left of a compilation (BUILD_NOTES.md, Traps met); 0.11 has
+# no such flag, and one that XLA does not know ends the process.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {os.environ.get('XLA_FLAGS', '')}"
 
-# Traces and modules are millions of objects that live long: looking through them all takes a seventh of the time.
+# Traces and modules are millions of objects that live long, and looking through them all takes long.
 gc.set_threshold(200_000, 50, 50)
 
 
