@@ -13,15 +13,18 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict, FieldReference
 
 from tlj.config_file import read_config_file
-from tlj.config_keys import FREE, GROUP_KEYS, KEYS
+from tlj.config_keys import FREE, GROUP_KEYS, KEYS, SPACE
 from tlj.config_kinds import parse_literal, spell
 from tlj.errors import InputError, nearest_name, unknown_name
 
 _NAMES = (*KEYS, *FREE)
-_SCHEMA = {**KEYS, **{f"groups.*.{name}": key for name, key in GROUP_KEYS.items()}}
+_SCHEMA = {**KEYS, **{f"groups.*.{name}": key for name, key in GROUP_KEYS.items()}, "tuning.space.*": SPACE}
 
 # Keys that say how the runs of a comparison are arranged and judged, and change nothing in one run.
-ARRANGEMENT = ("workdir", "seeds", "label_budgets", "arms", "twin", "declared", "pretrain", "margin", "experiments")
+ARRANGEMENT = (
+    *("workdir", "seeds", "most_seeds", "label_budgets", "arms", "twin", "declared", "pretrain", "parities"),
+    *("metric", "margin", "tuning", "exit", "prices", "screening", "experiments"),
+)
 
 
 def default() -> ConfigDict:
@@ -173,7 +176,9 @@ def _write(config: ConfigDict, name: str, value: object) -> None:
         if group not in config:
             config[group] = ConfigDict()
         config = config[group]
-    config[last] = value
+    # A range may give way to a list of values.
+    is_range = groups[-2:] and _schema_name(name) == "tuning.space.*"
+    config[last] = FieldReference(value, object) if is_range else value
 
 
 def _parse_overrides(overrides: Sequence[str], config: ConfigDict) -> dict[str, object]:
@@ -195,6 +200,8 @@ def _schema_name(name: str) -> str:
     elif name.startswith("declared.") and name.count(".") > 1:
         name = name.split(".", 2)[2]
     first, *rest = name.split(".")
+    if name.startswith("tuning.space.") and name.removeprefix("tuning.space.") in KEYS:
+        return "tuning.space.*"
     return f"groups.*.{rest[1]}" if first == "groups" and len(rest) == 2 and rest[0] else name
 
 

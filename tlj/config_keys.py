@@ -6,6 +6,7 @@ import dataclasses
 
 from tlj.config_kinds import (
     Kind,
+    date,
     list_of,
     name,
     number,
@@ -13,6 +14,7 @@ from tlj.config_kinds import (
     or_all,
     patterns,
     rules,
+    search_range,
     step,
     text,
     warmup,
@@ -53,6 +55,10 @@ _OPTIMIZER = one_of("adamw", "sgd", "lamb", "lion")
 _TASK = one_of("multiclass", "binary", "multilabel", "regression")
 _REMAT = one_of("none", "nothing_saveable", "dots_saveable", "dots_with_no_batch_dims_saveable")
 _SECONDS = number("a number of seconds above 0", lambda x: x > 0)
+_DATE = Kind("a date such as 2027-01-31, or empty", date)
+_RANGE = Kind("a range such as '1e-4 to 1e-1' or '0 to 0.3 linear', or a list of values", search_range, mixed=True)
+_PARITIES = list_of(one_of("steps", "flops", "seconds", "best"))
+_SHIFTS = list_of(text("NAME=SOURCE, or NAME=SOURCE#PART"), may_be_empty=True)
 _SCHEDULE = one_of("constant", "linear", "cosine", "slanted_triangular", "rsqrt")
 
 KEYS: dict[str, Key] = {
@@ -74,6 +80,26 @@ KEYS: dict[str, Key] = {
     "dtype": Key("float32", one_of("float32", "bfloat16"), "type of the computation; parameters are float32"),
     "remat": Key("none", _REMAT, "what of a block is kept for the backward pass, by JAX's policies; none: everything"),
     "margin": Key(0.005, _FRACTION, "smallest difference in accuracy that matters; 0.005 is half a point"),
+    "metric": Key("", _ANY_TEXT, "metric a comparison is judged by; empty: the task's own"),
+    "parities": Key(("steps",), _PARITIES, "what arms have alike: steps, flops, seconds; best: each at its best step"),
+    "most_seeds": Key(0, whole(0), "seeds up to which runs are added where an interval straddles zero; 0 adds none"),
+    "tuning.trials": Key(0, whole(0), "trials of each arm over its own tuning.space; 0 tunes nothing"),
+    "tuning.search": Key("random", one_of("random", "grid"), "how trials are laid out"),
+    "tuning.seeds": Key((1000,), list_of(whole(0)), "seeds of the trials, none of them in seeds"),
+    "tuning.metric": Key("validation_loss", text("the name of a validation metric"), "what the best trial goes by"),
+    "tuning.budgets": Key("each", one_of("each", "largest"), "label budgets tuned: each, or the largest for all"),
+    "tuning.extend": Key(0, whole(0), "times that ranges are extended, for all arms, where the best lies at an edge"),
+    "exit.target": Key(
+        0.0, _NOT_NEGATIVE, "value of metric that ends a comparison once an arm's mean is there; 0: none"
+    ),
+    "exit.hours": Key(0.0, _NOT_NEGATIVE, "accelerator-hours after which no run begins; 0: no end"),
+    "exit.dollars": Key(0.0, _NOT_NEGATIVE, "dollars, by prices, after which no run begins; 0: no end"),
+    "exit.date": Key("", _DATE, "date (UTC) from which on no run begins; empty: none"),
+    "prices": Key("", _ANY_TEXT, "TOML file of dated prices, copied to the workdir"),
+    "screening.examples": Key(
+        500, whole(0), "pool examples whose features score the backbone before training; 0: none"
+    ),
+    "screening.data": Key("", _ANY_TEXT, "data that the backbone was trained on, for its distance; empty: pretrain's"),
     "model.family": Key("vit", text("the name of a model family"), "architecture: vit, resnet or bert"),
     "model.source": Key(
         "",
@@ -137,6 +163,9 @@ KEYS: dict[str, Key] = {
     "evaluate.every": Key(0, whole(0), "steps between validations; 0 is only at the end"),
     "evaluate.batch_size": Key(128, whole(1), "examples per evaluation step"),
     "evaluate.ema": Key(False, _YES_NO, "whether the moving average is evaluated (optimizer.ema), exported and loaded"),
+    "evaluate.test": Key(True, _YES_NO, "whether the test split is opened at the end; no trial opens it"),
+    "evaluate.best": Key(False, _YES_NO, "whether the checkpoint that was best by checkpoint.metric is tested, too"),
+    "evaluate.shifts": Key((), _SHIFTS, "test sets of another domain, each NAME=SOURCE or NAME=SOURCE#PART"),
     "early_stopping.metric": Key("", _ANY_TEXT, "validation metric that must get better, such as validation_loss"),
     "early_stopping.patience": Key(5, whole(1), "validations without a better value that end the run"),
     "early_stopping.min_delta": Key(0.0, _NOT_NEGATIVE, "by how much a value must be better to count"),
@@ -177,10 +206,14 @@ GROUP_KEYS: dict[str, Key] = {
     "dropout": Key(_OPEN, _YES_NO, "whether dropout and stochastic depth are on"),
 }
 
+# What `tuning.space.KEY` takes, whatever the key.
+SPACE = Key("not tuned", _RANGE, "the range or the values that trials of an arm draw from")
+
 FREE: dict[str, str] = {
     "model.settings": "sizes of the model, checked by its family; beside a source, what differs from it",
     "model.preprocessing": "mean, std, resample, resize_to and keep_aspect of images, where not the source's or data's",
     "groups": f"settings of single groups, {{group: {{{', '.join(GROUP_KEYS)}}}}}; `tlj plan` lists the groups",
     "pretrain": "overrides that make the run of the source, trained once into WORKDIR/source; empty is no source run",
+    "tuning.space": "ranges by key that trials draw from; an arm's own under declared.ARM.tuning.space",
     "declared": "declared differences of an arm from its twin: {arm: overrides}",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import datetime
 import decimal
 import math
 import operator
@@ -211,3 +212,42 @@ def rules(value: object) -> tuple[tuple[str, str], ...]:
     if not all(len(pair) == 2 and all(isinstance(item, str) and item for item in pair) for pair in pairs):
         raise ValueError(value)
     return pairs
+
+
+def date(value: object) -> str:
+    """Returns a date as ISO 8601 writes it, ``2027-01-31``; nothing stays nothing."""
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return datetime.date.fromisoformat(value.strip()).isoformat() if value.strip() else ""
+
+
+def parse_range(value: str) -> tuple[float, float, str]:
+    """Returns the ends of a range and its scale, ``log`` or ``linear``: ``1e-4 to 1e-1``, ``0 to 0.3 linear``.
+
+    Raises:
+      ValueError: for anything else, an empty range, or a logarithmic one that does not start above 0.
+    """
+    match = re.fullmatch(r"\s*(\S+)\s+to\s+(\S+?)(?:\s+(log|linear))?\s*", value)
+    if not match:
+        raise ValueError(value)
+    low, high, scale = float(match[1]), float(match[2]), match[3] or "log"
+    if not (math.isfinite(low) and math.isfinite(high) and low < high) or (scale == "log" and low <= 0):
+        raise ValueError(value)
+    return low, high, scale
+
+
+def search_range(value: object) -> object:
+    """Returns what a search draws from: a range in one spelling, or the values of a list, none of them twice."""
+    if isinstance(value, str) and " to " in value:
+        low, high, scale = parse_range(value)
+        return f"{low:g} to {high:g} {scale}"
+    if isinstance(value, str):
+        value = parse_items(value)
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(value)
+    items = tuple(parse_literal(item) if isinstance(item, str) else item for item in value)
+    if not all(isinstance(item, (bool, int, float, str)) for item in items):
+        raise TypeError(value)
+    if len(set(map(repr, items))) < max(len(items), 2):
+        raise ValueError(value)
+    return items

@@ -38,7 +38,16 @@ def test_only_how_a_run_is_carried_out_makes_no_other_run():
         *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat"),
         *("parallel.mode", "parallel.fsdp", "parallel.batch_per_device"),
         *("checkpoint.background", "checkpoint.deadline", "log.seconds", "log.tensorboard", "log.wandb"),
+        *("evaluate.test", "evaluate.best", "evaluate.shifts"),
     }
+
+
+@pytest.mark.parametrize("changed", [{"test": False}, {"best": True}, {"shifts": ("fog=digits",)}])
+def test_a_key_that_older_runs_lack_makes_another_run_only_where_it_says_something_new(changed):
+    now = resolved()
+    before = {**now, "evaluate": {k: v for k, v in now["evaluate"].items() if k not in ("test", "best", "shifts")}}
+    assert run_hash(now) == run_hash(before)
+    assert run_hash({**now, "evaluate": {**now["evaluate"], **changed}}) != run_hash(before)
 
 
 @pytest.mark.parametrize("data", [{"test_fraction": 0.3}, {"balance": "loss"}, {"text": {"buckets": 3}}])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tlj.evidence import formatting
 from tlj.evidence.runs import Comparison
+from tlj.evidence.words import formatting
 
 
 def input_facts(comparison: Comparison) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tlj.errors import InputError, unknown_name
-from tlj.evidence.metrics import Scores, score
 from tlj.evidence.predictions import read_predictions
+from tlj.evidence.scores.metrics import Scores, score
 
 REQUIRED = ("task", "metric", "margin", "twin", "arms", "budgets", "seeds", "steps", "global_batch_size", "runs")
 

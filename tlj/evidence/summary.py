@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tlj.evidence.answer import answer, evidence_of
-from tlj.evidence.cost import cost, timing
-from tlj.evidence.effective_data import EffectiveData, ScratchCurve, effective_data
-from tlj.evidence.findings import findings, notes, parity
 from tlj.evidence.input import input_facts
+from tlj.evidence.judging.statistics import CONFIDENCE, mean_interval
+from tlj.evidence.judging.verdict import Verdicts, all_verdicts
+from tlj.evidence.labels.effective_data import EffectiveData, ScratchCurve, effective_data
+from tlj.evidence.money.cost import cost, timing
 from tlj.evidence.runs import Comparison
-from tlj.evidence.statistics import CONFIDENCE, mean_interval
-from tlj.evidence.verdict import Verdicts, all_verdicts
+from tlj.evidence.words.answer import answer, evidence_of
+from tlj.evidence.words.findings import findings, notes, parity
 
 
 def build_summary(comparison: Comparison) -> dict[str, Any]:

@@ -19,6 +19,9 @@ CARRYING_OUT = (
     *("checkpoint.background", "checkpoint.deadline", "log.seconds", "log.tensorboard", "log.wandb"),
 )
 
+# Keys that runs made before them lack, each with what such a run did: it stays the same run.
+_ADDED = {"evaluate.test": True, "evaluate.best": False, "evaluate.shifts": []}
+
 
 def resolve_run(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the config of a run with what it leaves to the devices settled, and the hashes of what it only names.
@@ -72,8 +75,12 @@ def for_devices(config: Mapping[str, Any]) -> dict[str, Any]:
 def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the config of a run, by dotted key, without what decides nothing in it."""
     within = tuple(f"{name}." for name in CARRYING_OUT)
-    flat = configuration.flatten(config)
-    return {key: value for key, value in flat.items() if not f"{key}.".startswith(within)}
+    flat = configuration.flatten(configuration.to_dict(config))
+    return {
+        key: value
+        for key, value in flat.items()
+        if not f"{key}.".startswith(within) and not (key in _ADDED and value == _ADDED[key])
+    }
 
 
 def run_hash(config: Mapping[str, Any]) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tlj.evidence import formatting, wording
 from tlj.evidence.input import input_words, waiting_share
+from tlj.evidence.judging.verdict import MEANINGS
 from tlj.evidence.runs import Comparison
-from tlj.evidence.verdict import MEANINGS
+from tlj.evidence.words import formatting, wording
 
 TEMPLATES = Path(__file__).parent / "templates"
 GLYPHS = {"helps": "▲", "helps-small": "△", "hurts": "▼", "equivalent": "=", "undecided": "?"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tlj.evidence.judging.verdict import HELPS, Verdicts
 from tlj.evidence.runs import Arm, Comparison
-from tlj.evidence.verdict import HELPS, Verdicts
-from tlj.evidence.wording import described, listed, quoted, where
+from tlj.evidence.words.wording import described, listed, quoted, where
 
 TRANSFER, SCRATCH, EQUAL, UNDECIDED, UNKNOWN = "transfer", "scratch", "equal", "undecided", "unknown"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from tlj.evidence.answer import TRANSFER, Evidence, Stretch, stretches_of
-from tlj.evidence.effective_data import EffectiveData
+from tlj.evidence.judging.statistics import seeds_to_reach
+from tlj.evidence.judging.verdict import HELPS, PairVerdict
+from tlj.evidence.labels.effective_data import EffectiveData
 from tlj.evidence.runs import Arm, Comparison
-from tlj.evidence.statistics import seeds_to_reach
-from tlj.evidence.verdict import HELPS, PairVerdict
-from tlj.evidence.wording import count, described, factor, listed, of_labels, quoted, sentence, where
+from tlj.evidence.words.answer import TRANSFER, Evidence, Stretch, stretches_of
+from tlj.evidence.words.wording import count, described, factor, listed, of_labels, quoted, sentence, where
 
 AGAINST_TWIN = {
     "helps": "gains on scratch",

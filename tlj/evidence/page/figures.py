@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tlj.evidence.drawing import (
+from tlj.evidence.page.drawing import (
     BAND,
     INK,
     MUTED,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tlj.evidence.statistics import Estimate
-from tlj.evidence.verdict import MEANINGS, all_verdicts, compare_arms, verdict
+from tlj.evidence.judging.statistics import Estimate
+from tlj.evidence.judging.verdict import MEANINGS, all_verdicts, compare_arms, verdict
 
 MARGIN = 0.005
 

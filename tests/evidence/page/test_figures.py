@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tlj.evidence.page.drawing import NARROW, WIDE, style
+from tlj.evidence.page.figures import effective_data, label_efficiency, paired_difference, write_figures
 
-from tlj.evidence.drawing import NARROW, WIDE, style
-from tlj.evidence.figures import effective_data, label_efficiency, paired_difference, write_figures
 from tlj.evidence.runs import read_comparison
 from tlj.evidence.summary import build_summary
 
@@ -103,6 +103,6 @@ def test_one_seed_one_budget_and_one_arm_can_be_drawn(make_comparison, tmp_path)
 
 
 def test_pyplot_is_never_imported():
-    code = "import sys, tlj.evidence.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, tlj.evidence.page.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tlj.evidence.cost import cost, timing
+from tlj.evidence.money.cost import cost, timing
 from tlj.evidence.runs import read_comparison
 
 

@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlj.evidence.statistics import (
+from tlj.evidence.judging.statistics import (
     mean_interval,
     paired_difference,
     probability_of_improvement,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tlj.evidence.judging.statistics import Estimate
 from tlj.evidence.runs import Arm
-from tlj.evidence.statistics import Estimate
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tlj.evidence.metrics import Scores, accuracy, log_softmax, negative_log_likelihood, score
+from tlj.evidence.scores.metrics import Scores, accuracy, log_softmax, negative_log_likelihood, score
 
 
 def test_accuracy_is_the_share_of_rows_whose_largest_logit_is_the_label():

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tlj.evidence.judging.statistics import Estimate, PairedDifference, paired_difference
 from tlj.evidence.runs import Comparison
-from tlj.evidence.statistics import Estimate, PairedDifference, paired_difference
 
 MEANINGS = {
     "helps": "the interval lies above zero and the difference reaches the margin",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tlj.evidence import wording
+from tlj.evidence.judging.statistics import Estimate
 from tlj.evidence.runs import Arm
-from tlj.evidence.statistics import Estimate
+from tlj.evidence.words import wording
 
 BUDGETS = (10, 25, 50, 100, 538)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlj.evidence.label_curve import ABOVE, BELOW, INSIDE, condition_number, labels_to_reach, monotone
+from tlj.evidence.labels.label_curve import ABOVE, BELOW, INSIDE, condition_number, labels_to_reach, monotone
 
 LOG_LABELS = np.log([10.0, 100.0, 1000.0])
 

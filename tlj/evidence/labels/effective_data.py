@@ -15,7 +15,7 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float64
 
-from tlj.evidence.label_curve import ABOVE, BELOW, INSIDE, condition_number, labels_to_reach, monotone
+from tlj.evidence.labels.label_curve import ABOVE, BELOW, INSIDE, condition_number, labels_to_reach, monotone
 
 RESAMPLES = 2000
 RESAMPLING_SEED = 0

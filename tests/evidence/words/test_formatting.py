@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlj.evidence import formatting
+from tlj.evidence.words import formatting
 
 
 @pytest.mark.parametrize(

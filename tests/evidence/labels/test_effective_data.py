@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlj.evidence.effective_data import effective_data
+from tlj.evidence.labels.effective_data import effective_data
 
 BUDGETS = (10, 20, 40, 80, 160, 320, 640)
 SEEDS = 5

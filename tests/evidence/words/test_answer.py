@@ -2,8 +2,8 @@
 
 import pytest
 
-from tlj.evidence.answer import answer, evidence_of, stretches_of
-from tlj.evidence.verdict import all_verdicts
+from tlj.evidence.judging.verdict import all_verdicts
+from tlj.evidence.words.answer import answer, evidence_of, stretches_of
 
 
 @pytest.fixture

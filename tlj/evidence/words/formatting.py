@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from tlj.evidence.wording import count, factor, points, points_interval
+from tlj.evidence.words.wording import count, factor, points, points_interval
 
 NOTHING = "–"
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")

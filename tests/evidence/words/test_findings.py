@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tlj.evidence.answer import evidence_of
-from tlj.evidence.effective_data import effective_data
-from tlj.evidence.findings import findings, notes, parity
-from tlj.evidence.verdict import all_verdicts
+from tlj.evidence.judging.verdict import all_verdicts
+from tlj.evidence.labels.effective_data import effective_data
+from tlj.evidence.words.answer import evidence_of
+from tlj.evidence.words.findings import findings, notes, parity
 
 
 @pytest.fixture

@@ -4,8 +4,17 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-
-from tlj.evidence.drawing import INK, MARKERS, SERIES, dodge, inline_svg, label_axis, line_styles, save_figure, style
+from tlj.evidence.page.drawing import (
+    INK,
+    MARKERS,
+    SERIES,
+    dodge,
+    inline_svg,
+    label_axis,
+    line_styles,
+    save_figure,
+    style,
+)
 
 
 def arms(*roles: str) -> list[dict[str, str]]:

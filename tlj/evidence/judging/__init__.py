@@ -1,0 +1,1 @@
+"""Judging: means with intervals, paired differences, and the verdicts on them."""

@@ -1,0 +1,1 @@
+"""What labels buy: learning curves, effective data, and what follows from them."""

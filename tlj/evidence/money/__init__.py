@@ -1,0 +1,1 @@
+"""What arms cost: parameters, FLOPs, time, money and energy."""

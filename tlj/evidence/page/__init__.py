@@ -1,0 +1,1 @@
+"""The page: ``summary.json`` drawn and laid out as one HTML document."""

@@ -1,0 +1,1 @@
+"""Scores of runs, from their predictions."""

@@ -1,0 +1,1 @@
+"""Words: the answer, the findings, and how numbers are said."""
