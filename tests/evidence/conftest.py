@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tlj.evidence.runs import Arm, Comparison, Run, RunKey
+from tlj.evidence.run_files import Run, RunKey
+from tlj.evidence.runs import Arm, Comparison
 from tlj.evidence.scores.metrics import Scores
 
 ARMS = ("scratch", "linear_probe", "last_blocks:1", "full", "full@mean_var")

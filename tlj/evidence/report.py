@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tlj.evidence.page.page import render_page
-from tlj.evidence.page.figures import write_figures
+from tlj.evidence.page.write_figures import write_figures
 from tlj.evidence.runs import read_comparison
 from tlj.evidence.summary import build_summary, write_summary, write_text
 

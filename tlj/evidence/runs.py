@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tlj.errors import InputError, unknown_name
-from tlj.evidence.predictions import read_predictions
-from tlj.evidence.scores.metrics import Scores, score
+from tlj.evidence.run_files import Run, RunKey, read_json, read_runs
+from tlj.evidence.scores.metrics import Scores
 
 REQUIRED = ("task", "metric", "margin", "twin", "arms", "budgets", "seeds", "steps", "global_batch_size", "runs")
 
@@ -36,25 +35,6 @@ class Arm:
     role: str
     diff: Mapping[str, tuple[Any, Any]]
     control: str = ""
-
-
-@dataclass(frozen=True)
-class RunKey:
-    """Which run: an arm at a label budget with a seed, and where its directory lies below the comparison."""
-
-    arm: str
-    budget: int
-    seed: int
-    path: str
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: its summary as written, and its scores on the test set."""
-
-    key: RunKey
-    summary: Mapping[str, Any]
-    scores: Scores
 
 
 @dataclass(frozen=True)
@@ -146,32 +126,11 @@ def read_comparison(directory: str | Path) -> Comparison:
         directory=directory,
         declared=declared,
         arms=tuple(_arm(entry, declared["twin"]) for entry in declared["arms"]),
-        runs=_read_runs(directory, done),
+        runs=read_runs(directory, done),
         missing=tuple(key for key in keys if key not in set(done)),
         step_time=_read_optional(directory / "step_time.json"),
         manifest=_read_optional(directory / done[0].path / "manifest.json") if done else None,
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns the JSON object in a file.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The object.
-
-    Raises:
-      InputError: the file cannot be read, or holds no JSON object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as JSON ({error})", where=str(path), do="run `tlj compare` again") from error
-    if not isinstance(value, dict):
-        raise InputError("holds no JSON object", where=str(path), do="run `tlj compare` again")
-    return value
 
 
 def _read_optional(path: Path) -> dict[str, Any] | None:
@@ -195,20 +154,3 @@ def _arm(entry: Mapping[str, Any], twin: str) -> Arm:
     role = "twin" if name == twin else "control" if starts_elsewhere else "transfer"
     diff = {key: tuple(values) for key, values in (entry.get("diff") or {}).items()}
     return Arm(name, strategy, init, role, diff, entry.get("control") or "")
-
-
-def _read_runs(directory: Path, keys: list[RunKey]) -> tuple[Run, ...]:
-    runs, first = [], None
-    for key in keys:
-        path = directory / key.path
-        predictions = read_predictions(path / "predictions.parquet", split="test")
-        first = first or predictions
-        if not predictions.same_examples(first):
-            raise InputError(
-                f"was scored on other test examples than {keys[0].path}",
-                where=str(path),
-                do="remove this run's directory and run `tlj compare` again",
-            )
-        summary = read_json(path / "summary.json")
-        runs.append(Run(key, summary, score(predictions.logits, predictions.labels)))
-    return tuple(runs)

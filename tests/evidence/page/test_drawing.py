@@ -4,6 +4,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+
 from tlj.evidence.page.drawing import (
     INK,
     MARKERS,

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tlj.evidence.page.drawing import NARROW, WIDE, style
-from tlj.evidence.page.figures import effective_data, label_efficiency, paired_difference, write_figures
 
+from tlj.evidence.page.drawing import NARROW, WIDE, style
+from tlj.evidence.page.figures import effective_data, label_efficiency, paired_difference
+from tlj.evidence.page.write_figures import write_figures
 from tlj.evidence.runs import read_comparison
 from tlj.evidence.summary import build_summary
 

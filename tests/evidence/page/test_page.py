@@ -5,9 +5,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from tlj.evidence.page.figures import write_figures
 
 from tlj.evidence.page.page import render_page
+from tlj.evidence.page.write_figures import write_figures
 from tlj.evidence.runs import read_comparison
 from tlj.evidence.summary import build_summary
 

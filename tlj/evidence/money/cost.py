@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tlj.evidence.runs import Comparison, Run
+from tlj.evidence.run_files import Run
+from tlj.evidence.runs import Comparison
 
 
 def cost(comparison: Comparison) -> dict[str, Any]:

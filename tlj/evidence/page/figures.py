@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,9 @@ from tlj.evidence.page.drawing import (
     MUTED,
     NARROW,
     SURFACE,
-    WIDE,
     dodge,
-    inline_svg,
     label_axis,
     line_styles,
-    save_figure,
-    style,
 )
 
 Summary = Mapping[str, Any]
@@ -30,7 +25,7 @@ MEASURE_TITLES = {"nll": "by test loss", "error": "by test error"}
 DECIDED = ("helps", "helps-small", "hurts", "equivalent")
 
 
-def label_efficiency(summary: Summary, width: float) -> Figure:
+def label_efficiency(summary: Summary, width: float) -> Figure | None:
     """Draws test accuracy over labels, one line per arm with t intervals.
 
     Args:
@@ -38,8 +33,10 @@ def label_efficiency(summary: Summary, width: float) -> Figure:
       width: in inches.
 
     Returns:
-      The figure.
+      The figure, or None where there is nothing to draw.
     """
+    if not summary["cells"]:
+        return None
     figure = Figure(figsize=(width, 4.1 if width > NARROW else 4.3), layout="constrained")
     axes = figure.add_subplot()
     label_axis(axes, summary["budgets"])
@@ -58,7 +55,7 @@ def label_efficiency(summary: Summary, width: float) -> Figure:
     return figure
 
 
-def paired_difference(summary: Summary, width: float) -> Figure:
+def paired_difference(summary: Summary, width: float) -> Figure | None:
     """Draws each arm's paired difference to the twin over labels, with the margin as a band.
 
     Filled markers are decided verdicts, hollow ones undecided.
@@ -68,8 +65,10 @@ def paired_difference(summary: Summary, width: float) -> Figure:
       width: in inches.
 
     Returns:
-      The figure.
+      The figure, or None where there is nothing to draw.
     """
+    if not summary["verdicts"]:
+        return None
     looks = line_styles(summary["arms"])
     names = [arm["arm"] for arm in summary["arms"] if arm["arm"] != summary["twin"]]
     columns = min(len(names), 4 if width > NARROW else 2)
@@ -94,7 +93,7 @@ def paired_difference(summary: Summary, width: float) -> Figure:
     return figure
 
 
-def effective_data(summary: Summary, width: float) -> Figure:
+def effective_data(summary: Summary, width: float) -> Figure | None:
     """Draws how many labels the twin needs to reach each arm, over that arm's labels.
 
     Censored estimates are triangles at the edge of what the twin measured, pointing to where the truth lies.
@@ -104,8 +103,10 @@ def effective_data(summary: Summary, width: float) -> Figure:
       width: in inches.
 
     Returns:
-      The figure.
+      The figure, or None where there is nothing to draw.
     """
+    if not summary["effective_data"]:
+        return None
     wide = width > NARROW
     measures = list(dict.fromkeys(row["measure"] for row in summary["effective_data"]))
     shape = (1, len(measures)) if wide else (len(measures), 1)
@@ -157,37 +158,3 @@ def _interval_line(
     axes.errorbar(
         x, means, yerr=spread, **look, label=name, linewidth=weight, elinewidth=1.1, markersize=4.6, capsize=0
     )
-
-
-DRAWINGS = {
-    "label_efficiency": label_efficiency,
-    "paired_difference": paired_difference,
-    "effective_data": effective_data,
-}
-
-
-def write_figures(summary: Summary, directory: Path) -> dict[str, dict[str, str]]:
-    """Draws every figure that has data, saves it as PNG and PDF, and returns it for the page.
-
-    Args:
-      summary: ``summary.json``.
-      directory: where ``figures/`` is made.
-
-    Returns:
-      ``{name: {"wide": svg, "narrow": svg}}``.
-    """
-    needs = {"label_efficiency": "cells", "paired_difference": "verdicts", "effective_data": "effective_data"}
-    folder = Path(directory) / "figures"
-    pages = {}
-    with style():
-        for name, draw in DRAWINGS.items():
-            if not summary[needs[name]]:
-                continue
-            folder.mkdir(exist_ok=True)
-            wide = draw(summary, WIDE)
-            save_figure(wide, folder / name)
-            pages[name] = {
-                "wide": inline_svg(wide, f"{name}-wide"),
-                "narrow": inline_svg(draw(summary, NARROW), f"{name}-narrow"),
-            }
-    return pages

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from tlj.evidence.input import input_words, waiting_share
 from tlj.evidence.judging.verdict import MEANINGS
+from tlj.evidence.page.sections import SECTIONS
 from tlj.evidence.runs import Comparison
 from tlj.evidence.words import formatting, wording
 
@@ -45,6 +46,8 @@ def render_page(comparison: Comparison, summary: Summary, figures: Mapping[str, 
     curves = summary["effective_data_curves"]
     return environment.get_template("report.html.j2").render(
         s=summary,
+        sections=[section.name for section in SECTIONS],
+        contexts={section.name: section.context(comparison, summary) for section in SECTIONS},
         figures={name: {width: Markup(svg) for width, svg in pair.items()} for name, pair in figures.items()},
         alt=_alternatives(summary),
         facts=_facts(comparison, summary),
