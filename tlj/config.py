@@ -61,15 +61,21 @@ def load(spec: str | None, overrides: Sequence[str] = ()) -> ConfigDict:
     """
     path, changes = read_config_file(spec) if spec is not None else ("", {})
     config = merge(default(), changes, where=f"{path}: config")
-    arms = set(config.arms)
+    arms = {arm_name(arm) for arm in config.arms}
     config = merge(config, _parse_overrides(overrides, config))
-    arms |= set(config.arms)
+    arms |= {arm_name(arm) for arm in config.arms}
     for arm in config.declared:
         # An override may take arms out: what the file declares for those is then idle, not a mistake.
         if arm not in arms:
             raise unknown_name("arm", arm, arms, where=f"config.declared.{arm}")
     validate(config)
     return config
+
+
+def arm_name(arm: str) -> str:
+    """Returns the name of an arm in ``config.arms``: what stands before its ``=``, or all of it."""
+    own, named, _ = arm.rpartition("=")
+    return own.strip() if named else arm
 
 
 def validate(config: ConfigDict) -> None:
@@ -81,11 +87,17 @@ def validate(config: ConfigDict) -> None:
       InputError: a key is unknown, or a value is of the wrong type or out of range.
     """
     merge(default(), config)
-    if config.twin not in config.arms:
+    arms = [arm_name(arm) for arm in config.arms]
+    if len(set(arms)) < len(arms):
+        twice = next(arm for arm in arms if arms.count(arm) > 1)
         raise InputError(
-            f"the twin {config.twin!r} is not one of the arms {', '.join(config.arms)}",
+            f"two arms are named {twice!r}", where="config.arms", do="give each a name of its own, NAME=ARM"
+        )
+    if config.twin not in arms:
+        raise InputError(
+            f"the twin {config.twin!r} is not one of the arms {', '.join(arms)}",
             where="config.twin",
-            nearest=nearest_name(config.twin, config.arms),
+            nearest=nearest_name(config.twin, arms),
             do=f"add {config.twin} to config.arms, or set config.twin to one of them",
         )
 

@@ -26,9 +26,16 @@ def test_folders_have_no_characters_that_paths_object_to():
     assert not re.search(r"[:@/ ]", "".join(folders))
 
 
+def test_an_arm_may_have_a_name_of_its_own():
+    arm = parse_arm("long warm.up=lp_ft:60@pretrained")
+    assert arm == Arm("long warm.up", "lp_ft:60", "pretrained")
+    assert arm.folder == "long-warm.up"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("=full", "no name before the = of '=full'; write 'full' or 'NAME=full'"),
         ("ful", "config.arms[3]: unknown strategy 'ful'; did you mean 'full'?"),
         ("full@mean-var", "did you mean 'mean_var'?"),
         ("full@", "no init after the @"),

@@ -1,9 +1,11 @@
-"""Arms: one way of training each, written ``strategy`` or ``strategy@init``."""
+"""Arms: one way of training each, written ``strategy``, ``strategy@init`` or ``NAME=strategy@init``."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 
+from tlj.config import arm_name
 from tlj.errors import InputError
 from tlj.freezing.strategies import parse_strategy, resolve_init
 
@@ -13,7 +15,7 @@ class Arm:
     """One way of training.
 
     Attributes:
-      name: as the config wrote it, for example ``"full@mean_var"``.
+      name: its own where the config gave one, or as the config wrote it, for example ``"full@mean_var"``.
       strategy: for example ``"last_blocks:1"``.
       init: resolved, for example ``"pretrained"``.
     """
@@ -25,25 +27,30 @@ class Arm:
     @property
     def folder(self) -> str:
         """The name in paths, without characters that file systems and buckets object to."""
-        return self.name.replace(":", "-").replace("@", "-from-")
+        return re.sub(r"[^\w.+,-]", "-", self.name.replace("@", "-from-"))
 
 
 def parse_arm(text: str, *, where: str = "config.arms") -> Arm:
     """Returns the arm that a string names.
 
     Args:
-      text: ``strategy`` or ``strategy@init``.
+      text: ``strategy`` or ``strategy@init``, or either after ``NAME=``.
       where: the config key, for the error.
 
     Raises:
-      InputError: for an unknown strategy or init, or a pair that makes no sense.
+      InputError: for an unknown strategy or init, a pair that makes no sense, or an empty name.
 
     Example:
       >>> parse_arm("full@mean_var")
       Arm(name='full@mean_var', strategy='full', init='mean_var')
+      >>> parse_arm("warm=lp_ft:60")
+      Arm(name='warm', strategy='lp_ft:60', init='pretrained')
     """
-    name, at, init = text.partition("@")
+    own, named, rest = text.rpartition("=")
+    if named and not own.strip():
+        raise InputError(f"no name before the = of {text!r}", where=where, do=f"write {rest!r} or 'NAME={rest}'")
+    name, at, init = rest.partition("@")
     if at and not init:
         raise InputError(f"no init after the @ of {text!r}", where=where, do=f"write {name!r} or {name + '@scratch'!r}")
     strategy = parse_strategy(name, where=where)
-    return Arm(text, name, resolve_init(strategy, init, where=where))
+    return Arm(arm_name(text), name, resolve_init(strategy, init, where=where))

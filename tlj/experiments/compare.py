@@ -82,7 +82,7 @@ def _of_arm(error: InputError, arm: Arm, config: ConfigDict) -> InputError:
     """Returns the error with the arm it is about, under the key that the user wrote."""
     where = error.where
     if where == "config.strategy":
-        where = f"config.arms[{list(config.arms).index(arm.name)}]"
+        where = f"config.arms[{[configuration.arm_name(text) for text in config.arms].index(arm.name)}]"
     do = error.do
     if where.startswith("config.groups."):
         do = f"{do}; settings of one arm's groups go under config.declared"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -14,10 +14,14 @@ from tlj.data.parts import pool_and_test
 from tlj.data.settings import DataSettings
 from tlj.data.sources import open_source
 from tlj.errors import InputError
+from tlj.experiments.arm_configs import Values, arm_comparison, arm_config, declared_of, source_config
 from tlj.experiments.arms import Arm, parse_arm
 from tlj.experiments.twins import twin_diff
-from tlj.training.identity import resolve_run, run_hash
+from tlj.training.identity import run_hash
 from tlj.training.model_source import source_identity
+
+# What a search chose for an arm at a label budget, by dotted key.
+Chosen = Mapping[tuple[str, int], Values]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +34,7 @@ class PlannedRun:
       seed: shared with the twin.
       config: resolved, nested.
       folder: of the run, below the workdir.
+      parity: what it has in common with the twin's runs: ``steps``, ``flops`` or ``seconds``.
     """
 
     arm: Arm
@@ -37,11 +42,17 @@ class PlannedRun:
     seed: int
     config: dict[str, Any]
     folder: pathlib.PurePosixPath
+    parity: str = "steps"
 
     @property
     def config_hash(self) -> str:
         """Hash of the resolved config."""
         return run_hash(self.config)
+
+    @property
+    def about(self) -> str:
+        """Names the run in a line of progress."""
+        return f"{self.arm.name}, {self.budget} labels, seed {self.seed}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,6 +67,9 @@ class Grid:
       runs: seed by seed, so that a comparison that is cut short has whole pairs.
       diffs: what differs between each arm and its twin, by arm name.
       source: the resolved config of the run that makes the model source, or None.
+      budgets_of: the label budgets of each arm, by name; an arm may be declared to have some of them alone.
+      spaces: the range of every tuned key, by arm.
+      source_hash: of the model source, which every run's config carries.
     """
 
     arms: tuple[Arm, ...]
@@ -65,45 +79,9 @@ class Grid:
     runs: tuple[PlannedRun, ...]
     diffs: dict[str, dict[str, list[Any]]]
     source: dict[str, Any] | None
-
-
-# What makes two runs a pair, or their test the same, may not be declared away; the rest is the comparison's to lay out.
-_SHARED = (
-    *("data.source", "data.columns", "data.classes", "data.on_error", "data.skip_limit", "data.text.tokenizer"),
-    *("data.train", "data.test", "data.test_fraction", "data.split_seed", "data.split_from", "data.min_per_class"),
-    *("task", "model", "dtype"),
-)
-_LAID_OUT = ("strategy", "init", "seed", "label_budget", *configuration.ARRANGEMENT)
-
-
-def _refuse(overrides: Mapping[str, Any], refused: tuple[str, ...], where: str, why: str) -> None:
-    for key in configuration.flatten(overrides):
-        if any(key == name or key.startswith(f"{name}.") for name in refused):
-            raise InputError(f"{key!r} {why}", where=f"{where}.{key}", do="leave it out")
-
-
-def _arm_config(config: ConfigDict, arm: Arm, source_hash: str) -> dict[str, Any]:
-    declared, where = config.declared.get(arm.name, {}), f"config.declared.{arm.name}"
-    _refuse(declared, _SHARED, where, "is shared by all arms of a comparison")
-    _refuse(declared, _LAID_OUT, where, "is laid out by the comparison")
-    merged = configuration.merge(config, declared, where=where)
-    resolved = configuration.run_config(merged, strategy=arm.strategy, init=arm.init)
-    # The source is named by a path; its hash keeps runs on one source apart from runs on the next at the same path.
-    resolved = {**resolved, "model": {**resolved["model"], "source_hash": source_hash}}
-    # Rules are for the arms whose strategy they are.
-    return resolve_run(resolved if arm.strategy.partition("+")[0] == "rules" else {**resolved, "rules": []})
-
-
-def _source_config(config: ConfigDict) -> dict[str, Any] | None:
-    if not config.pretrain:
-        return None
-    taken = ("strategy", "init", "model.source", *configuration.ARRANGEMENT)
-    _refuse(config.pretrain, taken, "config.pretrain", "means nothing to the source, which is trained from scratch")
-    merged = configuration.merge(config, config.pretrain, where="config.pretrain")
-    values = configuration.run_config(merged, strategy="scratch", init="scratch")
-    # Rules and settings of groups are for the arms.
-    groups = configuration.to_dict(config.pretrain).get("groups", {})
-    return resolve_run({**values, "model": {**values["model"], "source": ""}, "rules": [], "groups": groups})
+    budgets_of: dict[str, tuple[int, ...]]
+    spaces: dict[str, dict[str, Any]]
+    source_hash: str
 
 
 def label_counts(config: ConfigDict) -> tuple[int, ...]:
@@ -121,49 +99,106 @@ def label_counts(config: ConfigDict) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def make_grid(config: ConfigDict) -> Grid:
-    """Lays out the runs of a comparison and checks every pair of configs.
+def parse_arms(config: ConfigDict) -> tuple[tuple[Arm, ...], Arm]:
+    """Returns the arms of a comparison in its order, and its twin.
 
     Raises:
-      InputError: for an arm that makes no sense, or that differs from its twin in what is not declared.
+      InputError: for an arm that makes no sense, a twin that does not start from scratch, or rules that no arm reads.
     """
     arms = tuple(parse_arm(text, where=f"config.arms[{i}]") for i, text in enumerate(config.arms))
-    twin = parse_arm(config.twin, where="config.twin")
+    twin = next(arm for arm in arms if arm.name == config.twin)
     if twin.init != "scratch":
         what = f"the twin {twin.name!r} starts from init {twin.init!r}"
         raise InputError(what, where="config.twin", do="name an arm that starts from scratch")
     if config.rules and not any(arm.strategy.partition("+")[0] == "rules" for arm in arms):
         raise InputError("no arm reads the rules", where="config.rules", do="add the arm 'rules', or leave them out")
-    source = _source_config(config)
+    return arms, twin
+
+
+def make_grid(config: ConfigDict, chosen: Chosen | None = None) -> Grid:
+    """Lays out the runs of a comparison and checks every pair of configs.
+
+    Args:
+      config: of the comparison.
+      chosen: what a search chose; None before there is one.
+
+    Raises:
+      InputError: for an arm that makes no sense, or that differs from its twin in what is not declared.
+    """
+    arms, twin = parse_arms(config)
+    source = source_config(config)
     source_hash = run_hash(source) if source else _hash_of_files(config)
-    configs = {arm.name: _arm_config(config, arm, source_hash) for arm in (*arms, twin)}
-    declared = configuration.to_dict(config.declared)
-    diffs = {}
-    for arm in arms:
-        both = _joined(declared.get(twin.name, {}), declared.get(arm.name, {}))
-        where = f"arm {arm.name!r} and twin {twin.name!r}"
-        diffs[arm.name] = twin_diff(configs[arm.name], configs[twin.name], both, where=where)
-    budgets = label_counts(config)
-    runs = tuple(
+    as_declared = {arm.name: arm_comparison(config, arm) for arm in arms}
+    spaces = {name: configuration.flatten(own.tuning.space) for name, own in as_declared.items()}
+    configs = {arm.name: arm_config(config, arm, source_hash) for arm in arms}
+    diffs = {arm.name: _diff(config, arm, twin, configs, spaces) for arm in arms}
+    budgets_of = {name: label_counts(own) for name, own in as_declared.items()}
+    grid = Grid(
+        arms=arms,
+        twin=twin.name,
+        budgets=tuple(sorted({budget for budgets in budgets_of.values() for budget in budgets})),
+        seeds=tuple(config.seeds),
+        runs=(),
+        diffs=diffs,
+        source=source,
+        budgets_of=budgets_of,
+        spaces=spaces,
+        source_hash=source_hash,
+    )
+    settled = chosen or {}
+    tuned = {key: arm_config(config, _named(arms, key[0]), source_hash, values) for key, values in settled.items()}
+    configs_at = {(arm.name, b): tuned.get((arm.name, b), configs[arm.name]) for arm in arms for b in grid.budgets}
+    return dataclasses.replace(grid, runs=lay_out(grid, configs_at, grid.seeds))
+
+
+def lay_out(
+    grid: Grid,
+    configs: Mapping[tuple[str, int], Mapping[str, Any]],
+    seeds: Iterable[int],
+    *,
+    root: str = "runs",
+    parity: str = "steps",
+    cells: Sequence[tuple[str, int]] | None = None,
+) -> tuple[PlannedRun, ...]:
+    """Returns the runs of every arm at every budget of its own, seed by seed.
+
+    Args:
+      grid: whose arms and budgets are meant.
+      configs: resolved, by arm and budget.
+      seeds: of the runs.
+      root: folder of the runs, below the workdir.
+      parity: what the runs have in common with the twin's.
+      cells: the arms and budgets that are meant; None is all.
+    """
+    return tuple(
         PlannedRun(
             arm,
             budget,
             seed,
-            {**configs[arm.name], "label_budget": budget, "seed": seed},
-            pathlib.PurePosixPath("runs", arm.folder, str(budget), str(seed)),
+            {**configs[arm.name, budget], "label_budget": budget, "seed": seed},
+            pathlib.PurePosixPath(root, arm.folder, str(budget), str(seed)),
+            parity,
         )
-        for seed in config.seeds
-        for budget in budgets
-        for arm in arms
+        for seed in seeds
+        for budget in grid.budgets
+        for arm in grid.arms
+        if budget in grid.budgets_of[arm.name] and (cells is None or (arm.name, budget) in cells)
     )
-    return Grid(arms, twin.name, budgets, tuple(config.seeds), runs, diffs, source)
+
+
+def _named(arms: Iterable[Arm], name: str) -> Arm:
+    return next(arm for arm in arms if arm.name == name)
+
+
+def _diff(
+    config: ConfigDict, arm: Arm, twin: Arm, configs: Mapping[str, Values], spaces: Mapping[str, Values]
+) -> dict[str, list[Any]]:
+    """What differs between an arm and its twin, ranges of a search included, all of it declared."""
+    declared = {**declared_of(config, twin), **declared_of(config, arm)}
+    both = ({**configs[name], "tuning": {"space": spaces[name]}} for name in (arm.name, twin.name))
+    return twin_diff(*both, declared, where=f"arm {arm.name!r} and twin {twin.name!r}")
 
 
 def _hash_of_files(config: ConfigDict) -> str:
     """The identity of a model source that this comparison does not train, or nothing where there is none."""
     return source_identity(configuration.to_dict(config.model), pathlib.Path(config.workdir))
-
-
-def _joined(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of both, flat; values do not matter to what is declared."""
-    return {**configuration.flatten(a), **configuration.flatten(b)}
