@@ -19,15 +19,30 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.data.test = "dev"
     config.data.text.length = 64
     config.data.text.buckets = 4
-    config.arms = ("scratch", "linear_probe", "lp_ft:60", "gradual:30+discriminative:ulmfit", "discriminative:electra", "full")
+    config.arms = (
+        "scratch",
+        "linear_probe",
+        "lp_ft=lp_ft:60",
+        "gradual=gradual:30",
+        "discriminative=discriminative:electra",
+        "full",
+    )
+    # Where many labels cost many steps, the probe has nothing more to learn: 16,000 are for the two ends.
     config.label_budgets = (50, 200, 1000, 4000)
+    config.declared = {
+        # From scratch and with a frozen backbone rates are higher, as published recipes have it.
+        "scratch": dict(optimizer=dict(learning_rate=5e-4), label_budgets=(50, 200, 1000, 4000, 16000)),
+        "linear_probe": dict(optimizer=dict(learning_rate=1e-2)),
+        "full": dict(label_budgets=(50, 200, 1000, 4000, 16000)),
+    }
     config.seeds = (0, 1, 2)
-    config.steps = 240
+    config.margin = 0.01
+    config.steps = 300
     config.global_batch_size = 16
     config.optimizer.learning_rate = 1e-4
     config.optimizer.weight_decay = 0.01
-    config.optimizer.warmup = "24 steps"
-    config.declared = {"linear_probe": dict(optimizer=dict(learning_rate=1e-2)), "lp_ft:60": {}}
-    config.log.every = 40
-    config.evaluate.every = 60
+    config.optimizer.warmup = "30 steps"
+    config.log.every = 50
+    config.evaluate.every = 100
+    config.checkpoint.latest = 1
     return config

@@ -2,6 +2,7 @@
 
     tlj plan    --config=configs/strategies.py:gradual                        # what trains when, before it does
     tlj train   --config=configs/strategies.py:gradual --workdir=runs/gradual --config.model.source=runs/digits/source
+    tlj sweep   --config=configs/strategies.py --workdir=runs/each --config.model.source=runs/digits/source  # one each
     tlj compare --config=configs/strategies.py --workdir=runs/strategies      # all of them against scratch
 
 Each entry of ``STRATEGIES`` is what a config has to say, over that of ``configs/digits.py``; the comment says where the
@@ -33,6 +34,7 @@ starts slowly (``gradual``): a demonstration, not a ranking.
 """
 
 import pathlib
+from collections.abc import Iterator, Mapping
 
 from ml_collections import ConfigDict
 
@@ -96,3 +98,12 @@ def get_config(name: str | None = None) -> ConfigDict:
     if name not in STRATEGIES:
         raise unknown_name("strategy", name, STRATEGIES)
     return configuration.merge(base, STRATEGIES[name])
+
+
+def sweep(name: str | None = None) -> Iterator[Mapping]:
+    """Yields what each member of `tlj sweep` changes: one strategy, in one run.
+
+    Args:
+      name: a key of ``STRATEGIES``, of which the config is already; None is all of them.
+    """
+    yield from STRATEGIES.values() if name is None else [{}]

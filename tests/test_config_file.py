@@ -3,7 +3,7 @@ import pathlib
 import pytest
 from ml_collections import ConfigDict
 
-from tlj.config_file import read_config_file, split_spec
+from tlj.config_file import read_config_file, read_sweep, split_spec
 from tlj.errors import InputError
 
 
@@ -143,3 +143,33 @@ def test_a_missing_argument_is_bad_input(tmp_path):
 
 def test_get_config_must_return_a_mapping(tmp_path):
     assert "returned NoneType" in refusal(write(tmp_path, "a.py", "def get_config():\n    pass\n")).what
+
+
+def swept(folder, body):
+    text = f"def get_config(arg=None):\n    return {{}}\n\ndef sweep(arg=None):\n{body}\n"
+    return write(folder, "a.py", text)
+
+
+def test_a_sweep_yields_overrides_and_gets_the_argument(tmp_path):
+    path = swept(tmp_path, "    yield {'seed': 1}\n    yield {'optimizer': {'learning_rate': float(arg or 0)}}")
+    assert read_sweep(path) == (pathlib.Path(path), [{"seed": 1}, {"optimizer": {"learning_rate": 0.0}}])
+    assert read_sweep(f"{path}:2")[1][1] == {"optimizer": {"learning_rate": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("    yield {'seed': 1}\n    raise ValueError('no more')", r"no more.*line 6"),
+        ("    yield 'seed'", r"sweep\(\)\[0\]: sweep yielded str, not overrides"),
+        ("    return []", "sweep yielded nothing"),
+        ("    return 3", "TypeError"),
+    ],
+)
+def test_a_sweep_that_yields_no_overrides_is_bad_input(tmp_path, body, told):
+    with pytest.raises(InputError, match=told):
+        read_sweep(swept(tmp_path, body))
+
+
+def test_a_file_without_a_sweep_says_what_to_define(tmp_path):
+    with pytest.raises(InputError, match=r"no sweep; .*define sweep\(arg=None\)"):
+        read_sweep(write(tmp_path, "a.py", "def get_config(arg=None):\n    return {}\n"))

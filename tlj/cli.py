@@ -13,11 +13,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 from tlj import verbs
-from tlj.cli_flags import AUDIT, BENCH, EXPORT, PREDICT, PROCESSES, RATES, STEP, take
+from tlj.cli_flags import ADVISE, AUDIT, BENCH, EXPORT, PREDICT, PRICES, PROCESSES, RATES, STEP, SWEEP, take
 from tlj.config_keys import FREE, KEYS
 from tlj.config_kinds import spell
 from tlj.distributed import SAVED_AND_STOPPED, PreemptedError, end_together
 from tlj.errors import InputError, RunError, nearest_name, one_line, unknown_name
+from tlj.evidence.advice.verb import advise
+from tlj.experiments.sweep_verb import sweep
 
 _EXIT_CODES = "exit codes: 0 done, 2 bad input, 75 stopped by SIGTERM (run again to go on), 1 anything else"
 
@@ -229,8 +231,18 @@ VERBS: dict[str, Verb] = {
         verbs.train,
         {**take("--config", "--workdir", "--dry-run", "--no-compile-cache"), **PROCESSES},
     ),
+    "sweep": Verb(
+        "run each member that a file's sweep() declares, and show a table of them; resumes",
+        "tlj sweep --config=configs/strategies.py --workdir=runs/each --config.model.source=runs/digits/source",
+        sweep,
+        {**take("--config", "--workdir"), **SWEEP},
+    ),
     "report": Verb(
-        "rebuild the report of a comparison from its run files", "tlj report runs/digits", verbs.report, folder="DIR"
+        "rebuild the report of a comparison from its run files",
+        "tlj report runs/digits",
+        verbs.report,
+        PRICES,
+        folder="DIR",
     ),
     "plan": Verb(
         "show what each phase would train, and its cost, without training",
@@ -276,5 +288,12 @@ VERBS: dict[str, Verb] = {
         verbs.export,
         EXPORT,
         folder="RUN",
+    ),
+    "advise": Verb(
+        "say what to train, with how many labels, for how much, and what to run next",
+        "tlj advise runs/digits --label-cost=0.05 --budget=500 --target=0.9",
+        advise,
+        {**ADVISE, **take("--json")},
+        folder="DIR",
     ),
 }

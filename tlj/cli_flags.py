@@ -16,6 +16,14 @@ FLAGS = {
         action="store_true", help="compile every program anew; else they are kept in $TLJ_CACHE/compiled"
     ),
 }
+PRICES = {"--prices": dict(metavar="FILE", type=pathlib.Path, help="TOML file of prices; else DIR/prices.toml")}
+ADVISE = {
+    "--label-cost": dict(metavar="DOLLARS", type=float, help="price of a label by one worker; else as the prices say"),
+    "--workers-per-label": dict(metavar="N", type=float, help="workers who label each example; else as the prices say"),
+    "--budget": dict(metavar="DOLLARS", type=float, help="dollars in total, for labels and training"),
+    "--target": dict(metavar="VALUE", type=float, help="value of the judged metric to reach, such as 0.9"),
+    **PRICES,
+}
 STEP = dict(default="latest", help="of a run: latest (default), best (by its checkpoint.metric) or a number")
 EXPORT = {
     "--to": dict(metavar="DIR", type=pathlib.Path, help="folder of the files, new or empty, always needed"),
@@ -75,6 +83,17 @@ PROCESSES = {
         metavar="SECONDS", type=float, default=300.0, help="how long to wait for the others at the start (300)"
     ),
     "--single-process": dict(action="store_true", help="train in this process alone, whatever a cluster says"),
+}
+SWEEP = {
+    "--verb": dict(
+        metavar="VERB", dest="members", default="train", help="what each member is: train (default) or compare"
+    ),
+    "--workers": dict(
+        metavar="N",
+        type=int,
+        default=1,
+        help="members at a time (1); with CUDA_VISIBLE_DEVICES=0,1,... each gets an accelerator of its own",
+    ),
 }
 
 

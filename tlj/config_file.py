@@ -1,4 +1,4 @@
-"""Reading a configuration file: `configs/NAME.py:ARG` to what its `get_config(ARG)` returns."""
+"""Reading a configuration file: `configs/NAME.py:ARG` to what its `get_config(ARG)` returns and `sweep(ARG)` yields."""
 
 from __future__ import annotations
 
@@ -26,27 +26,55 @@ def read_config_file(spec: str) -> tuple[pathlib.Path, Mapping]:
     Raises:
       InputError: there is no such file, it fails, it has no ``get_config``, or it refuses the argument.
     """
-    path, argument = split_spec(spec)
-    if not path.is_file():
-        raise _missing_file(path)
-    # runpy reads the source each time: an import would trust a cached copy of a file edited within the same second.
-    namespace = _run(lambda: runpy.run_path(str(path), run_name="tlj_config"), path, spec)
-    get_config = namespace.get("get_config")
-    if not callable(get_config):
-        near = nearest_name("get_config", [name for name, value in namespace.items() if callable(value)])
-        raise InputError("no get_config", where=str(path), nearest=near, do="define get_config(arg=None) in it")
-    arguments = () if argument is None else (argument,)
-    try:
-        inspect.signature(get_config).bind(*arguments)
-    except TypeError as error:
-        given = f"{argument!r} after the colon" if arguments else "nothing after a colon"
-        raise InputError(f"get_config does not take {given}: {error}", where=spec, do=f"see {path}") from error
-    config = _run(lambda: get_config(*arguments), path, spec)
+    path, config = _call(spec, "get_config", lambda returned: returned)
     if not isinstance(config, (ConfigDict, Mapping)):
         raise InputError(
             f"get_config returned {type(config).__name__}", where=str(path), do="return an ml_collections.ConfigDict"
         )
     return path, config
+
+
+def read_sweep(spec: str) -> tuple[pathlib.Path, list[Mapping]]:
+    """Runs a configuration file and takes what its ``sweep`` yields.
+
+    Args:
+      spec: as ``read_config_file`` takes it; ``ARG`` goes to ``sweep``, too.
+
+    Returns:
+      The path of the file, and the overrides of each member, nested or dotted, in its order.
+
+    Raises:
+      InputError: there is no such file, it fails, it has no ``sweep``, or that yields no overrides.
+    """
+    path, members = _call(spec, "sweep", list)
+    for i, overrides in enumerate(members):
+        if not isinstance(overrides, (ConfigDict, Mapping)):
+            what = f"sweep yielded {type(overrides).__name__}, not overrides"
+            raise InputError(what, where=f"{path}: sweep()[{i}]", do="yield a mapping, such as {'seed': 1}")
+    if not members:
+        raise InputError("sweep yielded nothing", where=spec, do="yield the overrides of one member at least")
+    return path, members
+
+
+def _call(spec: str, name: str, finish: Callable[[object], object]) -> tuple[pathlib.Path, object]:
+    """Runs a configuration file, and returns its path and what its function of a name made of the argument."""
+    path, argument = split_spec(spec)
+    if not path.is_file():
+        raise _missing_file(path)
+    # runpy reads the source each time: an import would trust a cached copy of a file edited within the same second.
+    namespace = _run(lambda: runpy.run_path(str(path), run_name="tlj_config"), path, spec)
+    function = namespace.get(name)
+    if not callable(function):
+        near = nearest_name(name, [other for other, value in namespace.items() if callable(value)])
+        raise InputError(f"no {name}", where=str(path), nearest=near, do=f"define {name}(arg=None) in it")
+    arguments = () if argument is None else (argument,)
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        given = f"{argument!r} after the colon" if arguments else "nothing after a colon"
+        raise InputError(f"{name} does not take {given}: {error}", where=spec, do=f"see {path}") from error
+    # A generator runs, and fails, while it is finished.
+    return path, _run(lambda: finish(function(*arguments)), path, spec)
 
 
 def split_spec(spec: str) -> tuple[pathlib.Path, str | None]:

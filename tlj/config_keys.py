@@ -70,7 +70,7 @@ KEYS: dict[str, Key] = {
     "strategy": Key("full", text("text such as full or last_blocks:1"), "what one run trains; the README lists them"),
     "rules": Key((), _RULES, "what the strategy 'rules' trains: (pattern, group or frozen) pairs, first match wins"),
     "init": Key("", _ANY_TEXT, "where one run starts: pretrained, scratch, mean_var; empty is the strategy's own"),
-    "arms": Key(("scratch", "full"), list_of(_ARM), "arms of a comparison, each strategy, strategy@init or NAME=strategy@init"),
+    "arms": Key(("scratch", "full"), list_of(_ARM), "arms of a comparison, [NAME=]strategy[@init]"),
     "twin": Key("scratch", _ARM, "name of the arm that every other arm pairs with"),
     "steps": Key(200, whole(1), "training steps"),
     "global_batch_size": Key(32, whole(1), "examples per step, over all devices"),

@@ -13,7 +13,12 @@ _METRICS = {
     "multilabel": ("mean_average_precision", "macro_f1", "micro_f1", "subset_accuracy"),
     "regression": ("rmse", "mae", "r2", "pearson", "spearman"),
 }
-_LOWER = ("loss", "rmse", "mae")
+# What a comparison may be judged by besides, from the predictions of its runs.
+_OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "nll", "brier")
+_JUDGED = {"multiclass": _OF_CLASSES, "binary": _OF_CLASSES} | {
+    task: (*_METRICS[task], "loss") for task in ("multilabel", "regression")
+}
+_LOWER = ("loss", "rmse", "mae", "nll", "brier", "ece")
 _PARTS = ("train", "validation", "test")
 
 
@@ -50,3 +55,29 @@ def check_metric(name: str, task: str, where: str, besides: Iterable[str] = ()) 
     known = (*metric_names(task), *besides)
     if name not in known:
         raise unknown_name("metric", name, known, where=where)
+
+
+def judged_names(task: str = "") -> tuple[str, ...]:
+    """Returns the metrics that a comparison may be judged by, the task's own first; of every task where none is given.
+
+    Args:
+      task: ``config.task``.
+    """
+    tasks = [task] if task else list(_JUDGED)
+    return tuple(dict.fromkeys(name for each in tasks for name in _JUDGED[each]))
+
+
+def judged_metric(name: str, task: str, where: str = "config.metric") -> str:
+    """Returns the metric that a comparison is judged by: the one that is named, or the task's own.
+
+    Args:
+      name: ``config.metric``, which may be empty.
+      task: ``config.task``.
+      where: the key that holds the name.
+
+    Raises:
+      InputError: the task has no such metric.
+    """
+    if name and name not in judged_names(task):
+        raise unknown_name("metric", name, judged_names(task), where=where)
+    return name or judged_names(task)[0]

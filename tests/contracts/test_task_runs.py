@@ -15,6 +15,7 @@ from tlj.data.parts import pool_and_test
 from tlj.data.settings import DataSettings
 from tlj.data.sources import open_source
 from tlj.errors import InputError
+from tlj.evidence.report import write_report
 from tlj.experiments.compare import compare, train
 from tlj.metric_names import main_metric, metric_names
 from tlj.pretrained.export.run_facts import run_facts
@@ -106,10 +107,26 @@ def test_a_run_learns_and_tells_the_metrics_of_its_task(task, config_of, tmp_pat
     assert f"Test {main_metric(task, part='').replace('_', ' ')} " in run_facts(model)[1][0]
 
 
-def test_what_has_no_accuracy_is_not_compared(config_of, tmp_path):
-    small = {"arms": ("scratch",), "twin": "scratch", "label_budgets": (40,), "seeds": (0,), "steps": 4}
-    workdir = tmp_path / "comparison"
-    for task in ("multilabel", "regression"):
-        with pytest.raises(InputError, match=f"config.task: a comparison is judged by accuracy, which {task} has none"):
-            compare(config_of(task, workdir=str(workdir), **small), "tlj compare")
-        assert not list(workdir.glob("runs/*"))
+def small_comparison(config_of, task, workdir, metric=""):
+    small = {"arms": ("scratch",), "twin": "scratch", "label_budgets": (40,), "seeds": (0, 1), "steps": 4}
+    return compare(config_of(task, workdir=str(workdir), metric=metric, **small), "tlj compare")
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "judged"), [("multilabel", "", "mean_average_precision"), ("regression", "mae", "mae")]
+)
+def test_a_comparison_is_judged_by_a_metric_of_its_task(config_of, tmp_path, task, metric, judged):
+    write_report(small_comparison(config_of, task, tmp_path, metric))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    run = json.loads(next(tmp_path.glob("runs/**/summary.json")).read_text())
+    assert summary["metric"] == judged
+    assert run["metrics"][f"test_{judged}"] == pytest.approx(summary["cells"][0]["values"][run["seed"]])
+    assert [curve["measure"] for curve in summary["effective_data_curves"]] == ["loss"]
+
+
+def test_a_metric_that_the_task_lacks_is_refused_before_any_work(config_of, tmp_path):
+    with pytest.raises(InputError, match="config.metric: unknown metric 'acuracy'; did you mean 'accuracy'"):
+        small_comparison(config_of, "binary", tmp_path / "c", "acuracy")
+    with pytest.raises(InputError, match="config.metric: unknown metric 'accuracy'; did you mean 'subset_accuracy'"):
+        small_comparison(config_of, "multilabel", tmp_path / "c", "accuracy")
+    assert not list(tmp_path.glob("c/runs/*"))

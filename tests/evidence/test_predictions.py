@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tlj.errors import InputError
-from tlj.evidence.predictions import read_predictions
+from tlj.evidence.predictions import read_predictions, read_splits
 
 
 def logits(rows: int, classes: int = 3) -> np.ndarray:
@@ -80,3 +80,46 @@ def test_rows_that_do_not_fit_are_bad_input(tmp_path, label, rows, split, messag
     pq.write_table(pa.table(table), tmp_path / "predictions.parquet")
     with pytest.raises(InputError, match=message):
         read_predictions(tmp_path / "predictions.parquet", "test")
+
+
+def write_table(path, label, logits, **columns):
+    count = len(logits)
+    table = {"id": [f"{i}" for i in range(count)], "label": label, "logits": logits, "split": ["test"] * count}
+    pq.write_table(pa.table(table | columns), path)
+
+
+def test_every_split_is_read_at_once_with_its_groups(tmp_path):
+    path = tmp_path / "p.parquet"
+    splits, groups = ["test", "shift:dark", "test"], ["a", None, "b"]
+    write_table(path, [0, 1, 1], [[0.0, 1.0]] * 3, split=splits, group=groups)
+    found = read_splits(path)
+    assert set(found) == {"test", "shift:dark"}
+    assert found["test"].groups.to_pylist() == ["a", "b"]
+    assert found["shift:dark"].groups.to_pylist() == [None]
+    write_table(path, [0], [[0.0, 1.0]])
+    assert read_splits(path)["test"].groups is None
+
+
+def test_labels_tell_what_they_are(tmp_path):
+    path = tmp_path / "p.parquet"
+    write_table(path, pa.array([[1, 0], [1, 1]], pa.list_(pa.int8())), [[0.5, 1.0], [2.0, 3.0]])
+    sets = read_predictions(path, "test")
+    assert (sets.kind, sets.labels.tolist()) == ("sets", [[1, 0], [1, 1]])
+    write_table(path, pa.array([0.5, 2.5], pa.float32()), [[0.25], [2.0]])
+    numbers = read_predictions(path, "test")
+    assert (numbers.kind, numbers.labels.tolist(), numbers.logits.tolist()) == ("numbers", [0.5, 2.5], [[0.25], [2.0]])
+
+
+@pytest.mark.parametrize(
+    ("label", "rows", "message"),
+    [
+        (pa.array([[1, 0], [1, 1]], pa.list_(pa.int8())), [[0.5]] * 2, "sets of 2 classes, but 1 logits"),
+        (pa.array([[1, 0], [1]], pa.list_(pa.int8())), [[0.5, 0.5]] * 2, "rows of labels of different lengths"),
+        (pa.array([0.5, 2.5], pa.float32()), [[0.5, 1.0]] * 2, "2 predictions for each number"),
+        (pa.array([0, None], pa.int32()), [[0.5, 1.0]] * 2, "an example without a label"),
+    ],
+)
+def test_labels_of_other_tasks_that_do_not_fit_are_bad_input(tmp_path, label, rows, message):
+    write_table(tmp_path / "p.parquet", label, rows)
+    with pytest.raises(InputError, match=message):
+        read_predictions(tmp_path / "p.parquet", "test")

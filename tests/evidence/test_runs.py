@@ -125,3 +125,19 @@ def test_runs_scored_on_other_test_examples_are_bad_input(make_comparison, tmp_p
     write_predictions_file(path, labels, np.zeros((7, 5), np.float32), ["test"] * 7)
     with pytest.raises(InputError, match=r"runs/full/10/1: was scored on other test examples"):
         read_comparison(directory)
+
+
+def test_a_run_that_failed_twice_is_told_apart_from_one_that_is_missing(make_comparison, tmp_path):
+    directory = make_comparison(
+        tmp_path / "c", arms=("scratch",), budgets=(10,), seeds=(0, 1, 2), accuracies={"scratch": (0.5,)},
+        unfinished=lambda arm, budget, seed: seed > 0,
+    )  # fmt: skip
+    for seed, attempts in ((1, 2), (2, 1)):
+        run = directory / "runs" / "scratch" / "10" / str(seed)
+        run.mkdir(parents=True)
+        (run / "failed.json").write_text(json.dumps({"attempts": attempts, "error": "NonFiniteError: step 3"}))
+    (directory / "ended.json").write_text('{"reason": "the date has come"}')
+    comparison = read_comparison(directory)
+    assert [(key.seed, why) for key, why in comparison.failed] == [(1, "NonFiniteError: step 3")]
+    assert [key.seed for key in comparison.missing] == [2]
+    assert comparison.ended == "the date has come"

@@ -50,10 +50,10 @@ def test_every_pair_of_arms_is_compared_once_at_every_budget(summary):
     assert all(arm != "scratch" for arm, _, _ in pairs)
 
 
-def test_effective_data_is_given_by_both_measures_for_every_arm_but_the_twin(summary):
+def test_effective_data_is_given_by_every_measure_for_every_arm_but_the_twin(summary):
     places = {(row["arm"], row["budget"], row["measure"]) for row in summary["effective_data"]}
-    assert len(places) == len(summary["effective_data"]) == 4 * 6 * 2
-    assert [curve["measure"] for curve in summary["effective_data_curves"]] == ["nll", "error"]
+    assert len(places) == len(summary["effective_data"]) == 4 * 6 * 3
+    assert [curve["measure"] for curve in summary["effective_data_curves"]] == ["nll", "error", "nll_scaled"]
     for row in summary["effective_data"]:
         assert row["censored"] in (None, "above", "below")
         assert 10 * (1 - 1e-9) <= row["effective_labels"] <= 538 * (1 + 1e-9)

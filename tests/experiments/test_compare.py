@@ -61,7 +61,14 @@ def test_one_program_is_compiled_per_model_and_phase_whatever_the_budgets_and_se
     # Three phases: everything (which the source, scratch, full and mean_var share), the head, the last block and head.
     # Backbone and head are initialised by programs of their own.
     assert compiled == collections.Counter(
-        {"train_step": 3, "initialise_state": 3, "evaluate_step": 1, "initialise_scratch": 2, "mean_var_params": 1}
+        {
+            "train_step": 3,
+            "initialise_state": 3,
+            "evaluate_step": 1,
+            "initialise_scratch": 2,
+            "mean_var_params": 1,
+            "feature_step": 1,
+        }
     )
 
 

@@ -9,8 +9,9 @@ from tlj.distributed import PreemptedError
 from tlj.errors import InputError
 from tlj.experiments import runner
 from tlj.experiments.grid import make_grid
-from tlj.experiments.runner import check_same_config, run_all
+from tlj.experiments.runner import Outcome, check_same_config, run_all
 from tlj.training.loop import StoppedError
+from tlj.training.non_finite import NonFiniteError
 from tlj.training.programs import Programs
 
 
@@ -32,7 +33,7 @@ def trained(monkeypatch):
         if directory.name in lasting:
             assert shared.stop.wait(60)
             raise StoppedError
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
         (directory / "summary.json").write_text("{}")
 
     failing, lasting = {}, set()
@@ -47,9 +48,38 @@ def test_what_is_done_is_not_trained_again(runs, trained, tmp_path, workers):
     for run in runs[:2]:
         (tmp_path / run.folder).mkdir(parents=True)
         (tmp_path / run.folder / "summary.json").write_text("{}")
-    assert run_all(runs, tmp_path, Programs(), workers) == 4
+    assert run_all(runs, tmp_path, Programs(), workers) == Outcome(trained=4)
     assert sorted(trained.seen) == [2, 3, 4, 5]
-    assert run_all(runs, tmp_path, Programs(), workers) == 0
+    assert run_all(runs, tmp_path, Programs(), workers) == Outcome()
+
+
+def test_a_loss_that_is_not_finite_is_tried_once_more_and_the_others_are_trained(runs, trained, tmp_path):
+    trained.failing["1"] = NonFiniteError("the loss was not finite at step 3")
+    folder = str(runs[1].folder)
+    assert run_all(runs, tmp_path, Programs(), 1) == Outcome(trained=5, failed=(folder,))
+    assert trained.seen.count(1) == 2
+    told = json.loads((tmp_path / folder / "failed.json").read_text())
+    assert told == {"attempts": 2, "error": "NonFiniteError: the loss was not finite at step 3"}
+    # Given up, it is not tried again, and it is still told.
+    assert run_all(runs, tmp_path, Programs(), 1) == Outcome(failed=(folder,))
+    assert trained.seen.count(1) == 2
+
+
+def test_a_run_that_works_the_second_time_has_not_failed(runs, trained, tmp_path):
+    (tmp_path / runs[1].folder).mkdir(parents=True)
+    (tmp_path / runs[1].folder / "failed.json").write_text('{"attempts": 1, "error": "NaN"}')
+    assert run_all(runs, tmp_path, Programs(), 1) == Outcome(trained=6)
+    assert not (tmp_path / runs[1].folder / "failed.json").exists()
+
+
+def test_no_run_begins_once_a_comparison_is_to_end(runs, trained, tmp_path):
+    outcome = run_all(runs, tmp_path, Programs(), 1, lambda: "enough" if len(trained.seen) == 2 else "")
+    assert outcome == Outcome(trained=2, ended="enough")
+    assert trained.seen == [0, 1]
+
+
+def test_runs_that_two_parities_share_are_trained_once(runs, trained, tmp_path):
+    assert run_all([*runs, *runs], tmp_path, Programs(), 1) == Outcome(trained=6)
 
 
 def test_a_failing_run_stops_the_others_and_its_error_is_the_one_raised(runs, trained, tmp_path):

@@ -7,7 +7,7 @@ from tlj.data.splits import SealedTest
 from tlj.metric_names import metric_names
 from tlj.pretrained.initialise import initial_variables
 from tlj.training.compiled import initial_state
-from tlj.training.held_out import final_metrics, predict_test, validate
+from tlj.training.held_out import final_metrics, predict_held_out, validate
 from tlj.training.inputs import evaluation_inputs
 from tlj.training.programs import Programs
 from tlj.training.run_files import read_predictions
@@ -44,7 +44,7 @@ def test_validation_is_of_the_validation_part_in_evaluation_mode(run):
 def test_predictions_are_of_the_validation_part_and_of_the_test_split_opened_once(run, tmp_path):
     setup, state = run
     sealed = SealedTest(setup.split.test)
-    predict_test(setup, PROGRAMS, state, sealed, tmp_path / "p.parquet")
+    predict_held_out(setup, PROGRAMS, state, sealed, tmp_path / "p.parquet")
     assert sealed.opened == 1
     table = pq.read_table(tmp_path / "p.parquet").to_pydict()
     for name in ("validation", "test"):
@@ -55,12 +55,12 @@ def test_predictions_are_of_the_validation_part_and_of_the_test_split_opened_onc
         expected = logits_by_hand(setup, state, examples)
         np.testing.assert_allclose([table["logits"][i] for i in rows], expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(RuntimeError, match="opened already"):
-        predict_test(setup, PROGRAMS, state, sealed, tmp_path / "again.parquet")
+        predict_held_out(setup, PROGRAMS, state, sealed, tmp_path / "again.parquet")
 
 
 def test_final_metrics_are_those_of_the_predictions(run, tmp_path):
     setup, state = run
-    predict_test(setup, PROGRAMS, state, SealedTest(setup.split.test), tmp_path / "p.parquet")
+    predict_held_out(setup, PROGRAMS, state, SealedTest(setup.split.test), tmp_path / "p.parquet")
     metrics = final_metrics(setup, tmp_path / "p.parquet")
     assert metrics.keys() == {"validation_loss", "validation_accuracy", "test_loss", "test_accuracy"}
     validated = validate(setup, PROGRAMS, state)
@@ -78,7 +78,7 @@ def test_other_tasks_are_validated_and_tested_in_their_own_unit(tiny_run, tmp_pa
     state = initial_state(setup, setup.phases[0], variables, PROGRAMS)
     found = validate(setup, PROGRAMS, state)
     assert tuple(found) == metric_names(task)
-    predict_test(setup, PROGRAMS, state, SealedTest(setup.split.test), tmp_path / "p.parquet")
+    predict_held_out(setup, PROGRAMS, state, SealedTest(setup.split.test), tmp_path / "p.parquet")
     metrics = final_metrics(setup, tmp_path / "p.parquet")
     assert {name: metrics[name] for name in found} == pytest.approx(found)
     assert set(metrics) - set(found) == set(metric_names(task, part="test"))

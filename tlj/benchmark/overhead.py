@@ -73,7 +73,7 @@ def _setup_of(config: ConfigDict, steps: int) -> Setup:
     quiet = {
         "init": "scratch" if "scratch" in parse_strategy(config.strategy).inits else resolved["init"],
         "steps": max(steps, resolved["steps"]),
-        "evaluate": {**resolved["evaluate"], "every": 0},
+        "evaluate": {**resolved["evaluate"], "every": 0, "best": False},
         "checkpoint": {**resolved["checkpoint"], "every": 0, "best": 0, "keep": "all"},
         "early_stopping": {**resolved["early_stopping"], "metric": ""},
         "log": {**resolved["log"], "wandb": ""},

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tlj.evidence.money.prices import find_prices
 from tlj.evidence.page.page import render_page
 from tlj.evidence.page.write_figures import write_figures
+from tlj.evidence.pairs import check_pairs
 from tlj.evidence.runs import read_comparison
 from tlj.evidence.summary import build_summary, write_summary, write_text
 
 
-def write_report(directory: str | Path) -> Path:
+def write_report(directory: str | Path, prices: str | Path | None = None) -> Path:
     """Writes what a comparison shows, finished or not: a pure function of its run files.
 
     Args:
       directory: a directory that ``tlj compare`` wrote.
+      prices: a file of prices; without one, the ``prices.toml`` of the directory where there is one.
 
     Returns:
       The path of ``report.html``; beside it lie ``summary.json`` and ``figures/``.
 
     Raises:
-      InputError: the directory is not a comparison, or a file in it is damaged.
+      InputError: the directory is not a comparison, a file in it is damaged, or an arm's run differs from its twin's in
+        what was not declared.
     """
     directory = Path(directory)
     comparison = read_comparison(directory)
-    summary = build_summary(comparison)
+    check_pairs(comparison)
+    summary = build_summary(comparison, find_prices(directory, prices))
     write_summary(directory, summary)
     figures = write_figures(summary, directory)
     return write_text(directory / "report.html", render_page(comparison, summary, figures))

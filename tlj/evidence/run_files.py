@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tlj.errors import InputError
-from tlj.evidence.predictions import read_predictions
+from tlj.evidence.predictions import AGAIN, Predictions, read_splits
+from tlj.evidence.scores.group_counts import group_counts
 from tlj.evidence.scores.metrics import Scores, score
+from tlj.evidence.scores.shift_scores import shift_scores
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_runs(directory: Path, keys: Sequence[RunKey]) -> tuple[Run, ...]:
-    """Reads and scores finished runs.
+    """Reads and scores finished runs; their logits are let go as soon as a run is scored.
 
     Args:
       directory: of the comparison.
@@ -63,17 +65,52 @@ def read_runs(directory: Path, keys: Sequence[RunKey]) -> tuple[Run, ...]:
     Raises:
       InputError: a file cannot be read, or two runs were scored on different test examples.
     """
+    largest: dict[str, int] = {}
+    for key in keys:
+        largest[key.arm] = max(key.budget, largest.get(key.arm, key.budget))
     runs, first = [], None
     for key in keys:
         path = directory / key.path
-        predictions = read_predictions(path / "predictions.parquet", split="test")
-        first = first or predictions
-        if not predictions.same_examples(first):
+        splits = read_splits(path / "predictions.parquet")
+        if "test" not in splits:
+            raise InputError("holds no example of the test split", where=str(path / "predictions.parquet"), do=AGAIN)
+        first = first or splits["test"]
+        if not splits["test"].same_examples(first):
             raise InputError(
                 f"was scored on other test examples than {keys[0].path}",
                 where=str(path),
                 do="remove this run's directory and run `tlj compare` again",
             )
-        summary = read_json(path / "summary.json")
-        runs.append(Run(key, summary, score(predictions.logits, predictions.labels)))
+        scores = _scores(splits, detailed=key.budget == largest[key.arm])
+        runs.append(Run(key, read_json(path / "summary.json"), scores))
     return tuple(runs)
+
+
+def score_run(path: Path) -> Scores:
+    """Returns the scores of one finished run.
+
+    Args:
+      path: its directory.
+
+    Raises:
+      InputError: its predictions cannot be read, or hold no test example.
+    """
+    splits = read_splits(Path(path) / "predictions.parquet")
+    if "test" not in splits:
+        raise InputError("holds no example of the test split", where=str(path), do=AGAIN)
+    return _scores(splits, detailed=False)
+
+
+def _scores(splits: Mapping[str, Predictions], detailed: bool) -> Scores:
+    """Scores the test split and, where the run tested its best checkpoint too, that one by its own validation."""
+    validation = splits.get("validation")
+    scores = _score(splits["test"], validation, detailed)
+    scores = replace(scores, groups=group_counts(splits["test"]), shifts=shift_scores(splits))
+    if "test_best" not in splits:
+        return scores
+    return replace(scores, best=_score(splits["test_best"], splits.get("validation_best", validation), False))
+
+
+def _score(test: Predictions, validation: Predictions | None, detailed: bool) -> Scores:
+    labelled = None if validation is None else (validation.logits, validation.labels)
+    return score(test.logits, test.labels, labelled, detailed)

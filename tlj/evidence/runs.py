@@ -49,6 +49,8 @@ class Comparison:
       missing: the declared runs that are not finished.
       step_time: ``step_time.json``, or None where it was not measured.
       manifest: the manifest of the first finished run, or None.
+      failed: the declared runs that failed for good, each with why; they are not among the missing.
+      ended: why the comparison was ended before its grid was full, or nothing.
     """
 
     directory: Path
@@ -58,6 +60,8 @@ class Comparison:
     missing: tuple[RunKey, ...]
     step_time: Mapping[str, Any] | None
     manifest: Mapping[str, Any] | None
+    failed: tuple[tuple[RunKey, str], ...] = ()
+    ended: str = ""
 
     @property
     def twin(self) -> str:
@@ -120,16 +124,20 @@ def read_comparison(directory: str | Path) -> Comparison:
     names = [entry["arm"] for entry in declared["arms"]]
     if declared["twin"] not in names:
         raise unknown_name("twin", declared["twin"], names, where=str(directory / "comparison.json"))
-    keys = [_run_key(directory, entry) for entry in declared["runs"]]
+    keys = [run_key(directory, entry) for entry in declared["runs"]]
     done = [key for key in keys if (directory / key.path / "summary.json").is_file()]
+    failed = tuple((key, why) for key in set(keys).difference(done) if (why := _failure(directory / key.path)))
+    settled = {*done, *(key for key, _ in failed)}
     return Comparison(
         directory=directory,
         declared=declared,
         arms=tuple(_arm(entry, declared["twin"]) for entry in declared["arms"]),
         runs=read_runs(directory, done),
-        missing=tuple(key for key in keys if key not in set(done)),
+        missing=tuple(key for key in keys if key not in settled),
         step_time=_read_optional(directory / "step_time.json"),
         manifest=_read_optional(directory / done[0].path / "manifest.json") if done else None,
+        failed=tuple(sorted(failed, key=lambda row: keys.index(row[0]))),
+        ended=(_read_optional(directory / "ended.json") or {}).get("reason", ""),
     )
 
 
@@ -137,7 +145,22 @@ def _read_optional(path: Path) -> dict[str, Any] | None:
     return read_json(path) if path.is_file() else None
 
 
-def _run_key(directory: Path, entry: Mapping[str, Any]) -> RunKey:
+def _failure(run: Path) -> str:
+    """Why a run failed for good; nothing where it did not."""
+    failed = _read_optional(run / "failed.json") or {}
+    return str(failed.get("error", "")) if failed.get("attempts", 0) > 1 else ""
+
+
+def run_key(directory: Path, entry: Mapping[str, Any]) -> RunKey:
+    """Returns which run a row of ``comparison.json`` means.
+
+    Args:
+      directory: of the comparison.
+      entry: the row.
+
+    Raises:
+      InputError: its path leaves the comparison.
+    """
     path = PurePosixPath(entry["path"])
     if path.is_absolute() or ".." in path.parts:
         raise InputError(

@@ -13,36 +13,51 @@ from typing import Any
 import numpy as np
 
 from tlj.evidence.input import input_facts
-from tlj.evidence.judging.statistics import CONFIDENCE, mean_interval
+from tlj.evidence.judging.adaptive import declared_confidence
+from tlj.evidence.judging.statistics import mean_interval
 from tlj.evidence.judging.verdict import Verdicts, all_verdicts
-from tlj.evidence.labels.effective_data import EffectiveData, ScratchCurve, effective_data
+from tlj.evidence.labels.over_budgets import inversions, over_budgets
+from tlj.evidence.labels.resampling import Losses
 from tlj.evidence.money.cost import cost, timing
+from tlj.evidence.money.prices import Prices
+from tlj.evidence.parities import parities_summary
 from tlj.evidence.runs import Comparison
+from tlj.evidence.scores import over_seeds
+from tlj.evidence.scores.groups import group_audit
+from tlj.evidence.scores.judged import judged
+from tlj.evidence.scores.metrics import Scores
+from tlj.evidence.scores.overfitting import learning
+from tlj.evidence.scores.shifts import shift_audit
+from tlj.evidence.screening.table import screening
+from tlj.evidence.tuning import tuning_summary
 from tlj.evidence.words.answer import answer, evidence_of
 from tlj.evidence.words.findings import findings, notes, parity
 
 
-def build_summary(comparison: Comparison) -> dict[str, Any]:
+def build_summary(comparison: Comparison, prices: Prices | None = None) -> dict[str, Any]:
     """Computes everything that a comparison shows.
 
     All of it but ``cost`` and ``timing`` depends on config and seeds alone: no dates, no paths of a machine.
 
     Args:
       comparison: the runs.
+      prices: the user's prices, for ``cost``; None prices nothing.
 
     Returns:
       A JSON object without NaN or infinity; what does not exist is None.
     """
     verdicts = all_verdicts(comparison)
     evidence = evidence_of(comparison, verdicts)
-    curves, effective = _effective_data(comparison)
-    declared = comparison.declared
+    losses = _losses(comparison)
+    inverted = inversions(comparison, losses)
+    effective = [row for inversion in inverted for row in inversion.rows]
+    declared, cells = comparison.declared, _cells(comparison)
     return {
         "task": declared["task"],
         "source_task": declared.get("source_task"),
         "metric": declared["metric"],
         "margin": declared["margin"],
-        "confidence": CONFIDENCE,
+        "confidence": declared_confidence(declared),
         "twin": comparison.twin,
         "arms": [{"arm": a.name, "strategy": a.strategy, "init": a.init, "role": a.role} for a in comparison.arms],
         "budgets": list(comparison.budgets),
@@ -51,7 +66,14 @@ def build_summary(comparison: Comparison) -> dict[str, Any]:
         "answer": answer(evidence),
         "findings": findings(evidence, effective),
         "notes": [*notes(evidence, comparison.test_examples), parity(comparison)],
-        "cells": _cells(comparison),
+        "cells": cells,
+        "metrics": over_seeds.metrics(comparison),
+        "groups": group_audit(comparison),
+        "shifts": shift_audit(comparison),
+        "learning": learning(comparison),
+        "calibration": over_seeds.calibration(comparison),
+        "reliability": over_seeds.reliability(comparison),
+        "confusion": over_seeds.confusion(comparison),
         "verdicts": [
             verdicts[arm.name, comparison.twin, budget].to_json()
             for budget in comparison.budgets
@@ -60,15 +82,26 @@ def build_summary(comparison: Comparison) -> dict[str, Any]:
         ],
         "pairs": _pairs(comparison, verdicts),
         "effective_data": [row.to_json() for row in effective],
-        "effective_data_curves": [curve.to_json() for curve in curves],
+        "effective_data_curves": [inversion.curve.to_json() for inversion in inverted],
+        **over_budgets(comparison, verdicts, losses, inverted),
         "missing": [{"arm": key.arm, "budget": key.budget, "seed": key.seed} for key in comparison.missing],
         "diverged": [
             {"arm": run.key.arm, "budget": run.key.budget, "seed": run.key.seed}
             for run in comparison.runs
             if not math.isfinite(run.scores.loss)
         ],
+        "failed": [
+            {"arm": key.arm, "budget": key.budget, "seed": key.seed, "path": key.path, "error": why}
+            for key, why in comparison.failed
+        ],
+        "ended": comparison.ended,
+        "exit": declared.get("exit") or {},
+        "seeds_rule": declared.get("seeds_rule"),
+        "parities": parities_summary(comparison),
+        "tuning": tuning_summary(comparison.directory, declared.get("tuning")),
         "input": input_facts(comparison),
-        "cost": cost(comparison),
+        "screening": screening(comparison, _cells(comparison)),
+        "cost": cost(comparison, prices, cells, [row.to_json() for row in effective]),
         "timing": timing(comparison),
     }
 
@@ -102,16 +135,18 @@ def _cells(comparison: Comparison) -> list[dict[str, Any]]:
             cell = comparison.cell(arm.name, budget)
             if not cell:
                 continue
-            values = [scores.accuracy for scores in cell.values()]
-            estimate = mean_interval(np.array(values))
-            losses = [scores.loss for scores in cell.values()]
+            values = judged(comparison, arm.name, budget)
+            if not values:
+                continue
+            estimate = mean_interval(np.array(list(values.values())))
+            losses = [cell[seed].loss for seed in values]
             loss = mean_interval(np.array(losses)) if all(map(math.isfinite, losses)) else None
             rows.append(
                 {
                     "arm": arm.name,
                     "budget": budget,
-                    "seeds": list(cell),
-                    "values": values,
+                    "seeds": list(values),
+                    "values": list(values.values()),
                     "mean": estimate.mean,
                     "interval": estimate.interval,
                     "nll_values": [value if math.isfinite(value) else None for value in losses],
@@ -133,18 +168,28 @@ def _pairs(comparison: Comparison, verdicts: Verdicts) -> list[dict[str, Any]]:
     ]
 
 
-def _effective_data(comparison: Comparison) -> tuple[list[ScratchCurve], list[EffectiveData]]:
-    curves, rows = [], []
-    for measure in ("nll", "error"):
-        losses = {
+def _losses(comparison: Comparison) -> dict[str, dict[str, Losses]]:
+    return {
+        measure: {
             arm.name: {
-                budget: [s.loss if measure == "nll" else s.floored_error for s in cell.values()]
+                budget: {seed: _loss(scores, measure) for seed, scores in cell.items()}
                 for budget in comparison.budgets
                 if (cell := comparison.cell(arm.name, budget))
             }
             for arm in comparison.arms
         }
-        curve, measured = effective_data(comparison.twin, losses, measure)
-        curves += [curve] if curve else []
-        rows += measured
-    return curves, rows
+        for measure in _measures(comparison)
+    }
+
+
+def _measures(comparison: Comparison) -> tuple[str, ...]:
+    # Of sets of classes and of numbers there is the loss alone: they have no class that could be wrong.
+    of_classes = all(not run.scores.values or "accuracy" in run.scores.values for run in comparison.runs)
+    return ("nll", "error", "nll_scaled") if of_classes else ("loss",)
+
+
+def _loss(scores: Scores, measure: str) -> float:
+    if measure == "error":
+        return scores.floored_error
+    value = scores.value(measure)
+    return math.inf if value is None else value

@@ -61,7 +61,9 @@ def arm_comparison(config: ConfigDict, arm: Arm) -> ConfigDict:
     return configuration.merge(config, declared_of(config, arm), where=f"config.declared.{arm.name}")
 
 
-def arm_config(config: ConfigDict, arm: Arm, source_hash: str, changes: Values | None = None) -> dict[str, Any]:
+def arm_config(
+    config: ConfigDict, arm: Arm, source_hash: str, changes: Values | None = None, *, is_trial: bool = False
+) -> dict[str, Any]:
     """Returns the resolved config of the runs of an arm, without budget and seed.
 
     Args:
@@ -69,12 +71,13 @@ def arm_config(config: ConfigDict, arm: Arm, source_hash: str, changes: Values |
       arm: the arm.
       source_hash: of the model source, which the config names by a path.
       changes: by dotted key, over all else: what a search chose, or the steps of another parity.
+      is_trial: of a search, which keeps no best checkpoint: it opens no test.
 
     Raises:
       InputError: for a declared difference that may not be.
     """
     merged = configuration.merge(arm_comparison(config, arm), changes or {})
-    if "best" in config.parities:
+    if "best" in config.parities and not is_trial:
         best = {"evaluate.best": True, "checkpoint.best": max(config.checkpoint.best, 1)}
         merged = configuration.merge(merged, best)
     resolved = configuration.run_config(merged, strategy=arm.strategy, init=arm.init)

@@ -1,4 +1,4 @@
-"""The main job: train the source if there is to be one, train the grid, time the steps."""
+"""The main job: train the source if there is to be one, tune, train the grid, time the steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -17,9 +17,17 @@ from tlj import config as configuration
 from tlj.benchmark.step_time import is_measured, mean_phase_steps, measure_step_times
 from tlj.distributed import agree, is_main
 from tlj.errors import InputError
-from tlj.experiments.arms import Arm
-from tlj.experiments.grid import Grid, make_grid
+from tlj.experiments.added_seeds import added_runs
+from tlj.experiments.checks import check_before_work
+from tlj.experiments.description import describe
+from tlj.experiments.drift import measure_drift
+from tlj.experiments.exits import Exits, declared_exit, open_exits, write_ended
+from tlj.experiments.grid import Chosen, Grid, PlannedRun, make_grid
+from tlj.experiments.parities import plan_parity
+from tlj.experiments.price_file import copy_prices
 from tlj.experiments.runner import check_same_config, run_all, train_one
+from tlj.experiments.screening import screen
+from tlj.experiments.tuning import PlannedTrial, tune
 from tlj.training.identity import resolve_run, run_hash
 from tlj.training.manifest import format_label_table, label_table, start_of
 from tlj.training.model_source import source_identity
@@ -27,82 +35,6 @@ from tlj.training.programs import Programs, count_compilations
 from tlj.training.run_files import write_json
 from tlj.training.run_lock import only_here
 from tlj.training.setup import Setup, set_up
-
-# Tasks with an accuracy; what the evidence says of others is not settled.
-_JUDGED = ("multiclass", "binary")
-
-
-def _check_workdir(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> None:
-    """Checks that the workdir is new or holds this comparison, judged by the same margin."""
-    if (workdir / "manifest.json").exists():
-        raise InputError("a run, not a comparison", where=str(workdir), do="give another --workdir")
-    begun = workdir / "comparison.json"
-    margin = json.loads(begun.read_text())["margin"] if begun.exists() else config.margin
-    if margin != config.margin and any((workdir / run.folder / "summary.json").exists() for run in grid.runs):
-        raise InputError(
-            f"the margin was declared as {margin} before the first run and is {config.margin} now",
-            where="config.margin",
-            do="keep it, or use another --workdir",
-        )
-
-
-def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> dict[str, Setup]:
-    """Sets every run up without training anything, so that a mistake in the last arm costs no work on the first.
-
-    Args:
-      config: of the comparison.
-      grid: its runs.
-      workdir: of the comparison.
-
-    Returns:
-      A setup of each arm, for its label table; one that a source is to be trained for has none.
-
-    Raises:
-      InputError: for anything in the config that cannot be done.
-    """
-    _check_workdir(config, grid, workdir)
-    if config.task not in _JUDGED:
-        what = f"a comparison is judged by accuracy, which {config.task} has none of"
-        raise InputError(what, where="config.task", do=f"set it to {' or '.join(_JUDGED)}, or use `tlj train`")
-    setups = {}
-    for run in grid.runs:
-        check_same_config(workdir / run.folder, run.config)
-        # The source that a run will load may not be there yet; its architecture is known from the config.
-        known = {**run.config, "model": {**run.config["model"], "source": ""}} if grid.source else run.config
-        try:
-            setups[run.arm.name] = set_up(known, workdir, needs_source=not grid.source)
-        except InputError as error:
-            raise _of_arm(error, run.arm, config) from error
-    if grid.source:
-        _check_source(config, grid.source, workdir, next(iter(setups.values())))
-    return setups
-
-
-def _of_arm(error: InputError, arm: Arm, config: ConfigDict) -> InputError:
-    """Returns the error with the arm it is about, under the key that the user wrote."""
-    where = error.where
-    if where == "config.strategy":
-        where = f"config.arms[{[configuration.arm_name(text) for text in config.arms].index(arm.name)}]"
-    do = error.do
-    if where.startswith("config.groups."):
-        do = f"{do}; settings of one arm's groups go under config.declared"
-    return InputError(f"{error.what} (arm {arm.name!r})", where=where, nearest=error.nearest, do=do)
-
-
-def _check_source(config: ConfigDict, source: dict[str, Any], workdir: pathlib.Path, arm: Setup) -> None:
-    """Checks that the source to be trained is the one the runs will load, and that they can."""
-    check_same_config(workdir / "source", source)
-    spec = dataclasses.replace(set_up(source, workdir).spec, num_classes=arm.spec.num_classes)
-    if spec != arm.spec:
-        raise InputError(
-            f"the source would be {spec}, the runs {arm.spec}", where="config.pretrain.model", do="make them the same"
-        )
-    if config.model.source != "source":
-        raise InputError(
-            f"config.pretrain makes the model source in 'source', but the source is {config.model.source!r}",
-            where="config.model.source",
-            do="set it to 'source', or empty config.pretrain",
-        )
 
 
 def _print_label_tables(setups: Mapping[str, Setup]) -> None:
@@ -120,10 +52,11 @@ def _print_label_tables(setups: Mapping[str, Setup]) -> None:
 def _measure_step_times(grid: Grid, workdir: pathlib.Path, programs: Programs) -> None:
     """Writes ``step_time.json``, unless it is there for these arms, this model and this device."""
     path = workdir / "step_time.json"
-    firsts = {arm.name: next(run for run in grid.runs if run.arm == arm) for arm in grid.arms}
+    done = [run for run in grid.runs if agree((workdir / run.folder / "summary.json").exists())]
+    firsts = {run.arm.name: run for run in reversed(done)}
     setups = {name: set_up(run.config, workdir) for name, run in firsts.items()}
     summaries: dict[str, list[dict[str, Any]]] = {name: [] for name in setups}
-    for run in grid.runs:
+    for run in done:
         summaries[run.arm.name].append(json.loads((workdir / run.folder / "summary.json").read_text()))
     phase_steps = {name: mean_phase_steps(summaries[name], len(setup.phases)) for name, setup in setups.items()}
     if not agree(is_measured(json.loads(path.read_text()) if path.exists() else {}, setups, phase_steps)):
@@ -132,35 +65,39 @@ def _measure_step_times(grid: Grid, workdir: pathlib.Path, programs: Programs) -
             write_json(path, measured)
 
 
-def _describe(config: ConfigDict, grid: Grid, setups: Mapping[str, Setup], command: str) -> dict[str, Any]:
-    """What ``comparison.json`` says: all that the evidence needs to know besides the runs' own files."""
-    return {
-        "task": config.data.source,
-        "source_task": grid.source["data"]["source"] if grid.source else None,
-        "metric": "accuracy",
-        "margin": config.margin,
-        "twin": grid.twin,
-        "arms": [
-            {
-                "arm": arm.name,
-                "strategy": arm.strategy,
-                "init": arm.init,
-                "control": setups[arm.name].control,
-                "declared": configuration.to_dict(config.declared).get(arm.name, {}),
-                "diff": grid.diffs[arm.name],
-            }
-            for arm in grid.arms
-        ],
-        "budgets": list(grid.budgets),
-        "seeds": list(grid.seeds),
-        "model": {"family": config.model.family, **configuration.to_dict(config.model.settings)},
-        "steps": config.steps,
-        "global_batch_size": grid.runs[0].config["global_batch_size"],
-        "command": command,
-        "runs": [
-            {"arm": run.arm.name, "budget": run.budget, "seed": run.seed, "path": str(run.folder)} for run in grid.runs
-        ],
-    }
+@dataclasses.dataclass
+class _Course:
+    """A comparison under way: what is planned by now, and what became of it."""
+
+    config: ConfigDict
+    workdir: pathlib.Path
+    grid: Grid
+    controls: Mapping[str, str]
+    command: str
+    programs: Programs
+    exits: Exits
+    trials: Sequence[PlannedTrial] = ()
+    others: tuple[PlannedRun, ...] = ()
+    trained: int = 0
+    failed: tuple[str, ...] = ()
+    ended: str = ""
+
+    def describe(self) -> None:
+        """Writes down what is planned by now."""
+        if is_main():
+            content = describe(self.config, self.grid, self.controls, self.command, self.trials, self.others)
+            write_json(self.workdir / "comparison.json", content)
+
+    def train(self, runs: Sequence[PlannedRun]) -> bool:
+        """Trains those that are not done, and returns whether every one was begun."""
+        planned = [*self.grid.runs, *self.others, *(run for trial in self.trials for run in trial.runs)]
+        outcome = run_all(
+            runs, self.workdir, self.programs, self.config.experiments.workers, lambda: self.exits.reason(planned)
+        )
+        self.trained += outcome.trained
+        self.failed = tuple(sorted({*self.failed, *outcome.failed}))
+        self.ended = outcome.ended
+        return not outcome.ended
 
 
 def compare(config: ConfigDict, command: str) -> pathlib.Path:
@@ -171,11 +108,12 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
       command: the user's command line, for the report.
 
     Returns:
-      The workdir, ready for ``tlj.evidence``.
+      The workdir, ready for ``tlj.evidence``; it tells which runs failed.
 
     Raises:
       InputError: for anything in the config that cannot be done, before any work; or where another process is at work
         in the workdir.
+      RunError: where every trial of an arm failed.
     """
     workdir = pathlib.Path(config.workdir)
     grid = make_grid(config)
@@ -183,22 +121,76 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
     if is_main() and any(not (workdir / run.folder / "summary.json").exists() for run in grid.runs):
         _print_label_tables(setups)
     begin, programs = time.monotonic(), Programs()
+    controls = {name: setup.control for name, setup in setups.items()}
+    exits = open_exits(config, workdir)
+    course = _Course(config, workdir, grid, controls, command, programs, exits)
     with only_here(workdir), count_compilations() as compiled:
         if is_main():
             write_json(workdir / "config.json", {**configuration.to_dict(config), "workdir": ""})
-            write_json(workdir / "comparison.json", _describe(config, grid, setups, command))
+            copy_prices(config, workdir)
+        course.describe()
         if grid.source:
             _train_source(grid.source, workdir, programs)
-        trained = run_all(grid.runs, workdir, programs, config.experiments.workers)
-        _measure_step_times(grid, workdir, programs)
+        screen(config, grid, workdir, programs)
+        _run_through(course)
+        write_ended(workdir, course.ended, declared_exit(config))
     counts = ", ".join(f"{name} {count}" for name, count in sorted(compiled.items()))
     if is_main():
+        runs = len({run.folder for run in (*course.grid.runs, *course.others)} | _folders(course.trials))
         print(
-            f"{trained} runs trained, {len(grid.runs) - trained} already done, in {time.monotonic() - begin:.0f} s; "
+            f"{course.trained} runs trained, {runs - course.trained - len(course.failed)} already done or not begun, "
+            f"{len(course.failed)} failed, in {time.monotonic() - begin:.0f} s; "
             f"{sum(compiled.values())} programs compiled" + (f" ({counts})" if counts else ""),
             file=sys.stderr,
         )
+        if course.ended:
+            print(f"tlj: ended: {course.ended}", file=sys.stderr)
     return workdir
+
+
+def _folders(trials: Sequence[PlannedTrial]) -> set[pathlib.PurePosixPath]:
+    return {run.folder for trial in trials for run in trial.runs}
+
+
+def _run_through(course: _Course) -> None:
+    """Does what is left of a comparison, stage by stage, until it is done or an exit criterion holds."""
+    config, workdir = course.config, course.workdir
+    chosen = None
+    if config.tuning.trials:
+        chosen = _tune(course)
+        if chosen is None:
+            return
+        course.grid = make_grid(config, chosen)
+        for run in course.grid.runs:
+            check_same_config(workdir / run.folder, run.config)
+        course.describe()
+    if not course.train(course.grid.runs):
+        return
+    if more := added_runs(config, course.grid, workdir):
+        course.grid = dataclasses.replace(course.grid, runs=(*course.grid.runs, *more))
+        course.describe()
+        if not course.train(course.grid.runs):
+            return
+    _measure_step_times(course.grid, workdir, course.programs)
+    measure_drift(config, course.grid, workdir, course.programs)
+    for parity in ("flops", "seconds"):
+        if parity in config.parities:
+            course.others += plan_parity(parity, config, course.grid, workdir, chosen)
+            course.describe()
+            if not course.train([run for run in course.others if run.parity == parity]):
+                return
+
+
+def _tune(course: _Course) -> Chosen | None:
+    """Searches, and returns what was chosen; None where an exit criterion held before the end."""
+
+    def train(runs: Sequence[PlannedRun], trials: Sequence[PlannedTrial]) -> bool:
+        course.trials = trials
+        course.describe()
+        return course.train(runs)
+
+    _, chosen = tune(course.config, course.grid, course.workdir, train)
+    return chosen
 
 
 def _train_source(config: dict[str, Any], workdir: pathlib.Path, programs: Programs) -> None:

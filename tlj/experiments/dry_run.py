@@ -8,7 +8,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from tlj.experiments.compare import check_before_work, set_up_run
+from tlj.experiments.checks import check_before_work
+from tlj.experiments.compare import set_up_run
 from tlj.experiments.grid import make_grid
 from tlj.training.dry_run import dry_run
 from tlj.training.programs import Programs

@@ -155,9 +155,6 @@ def lay_out(
     grid: Grid,
     configs: Mapping[tuple[str, int], Mapping[str, Any]],
     seeds: Iterable[int],
-    *,
-    root: str = "runs",
-    parity: str = "steps",
     cells: Sequence[tuple[str, int]] | None = None,
 ) -> tuple[PlannedRun, ...]:
     """Returns the runs of every arm at every budget of its own, seed by seed.
@@ -166,8 +163,6 @@ def lay_out(
       grid: whose arms and budgets are meant.
       configs: resolved, by arm and budget.
       seeds: of the runs.
-      root: folder of the runs, below the workdir.
-      parity: what the runs have in common with the twin's.
       cells: the arms and budgets that are meant; None is all.
     """
     return tuple(
@@ -176,8 +171,7 @@ def lay_out(
             budget,
             seed,
             {**configs[arm.name, budget], "label_budget": budget, "seed": seed},
-            pathlib.PurePosixPath(root, arm.folder, str(budget), str(seed)),
-            parity,
+            pathlib.PurePosixPath("runs", arm.folder, str(budget), str(seed)),
         )
         for seed in seeds
         for budget in grid.budgets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import functools
 import json
 import pathlib
@@ -14,6 +15,7 @@ import jax
 
 from tlj.distributed import PreemptedError, agree, stop_requested
 from tlj.errors import InputError
+from tlj.experiments.failures import forget_failure, is_given_up, note_failure
 from tlj.experiments.grid import PlannedRun
 from tlj.progress import Progress, say
 from tlj.training.identity import decisive
@@ -45,12 +47,33 @@ def check_same_config(directory: pathlib.Path, config: Mapping[str, Any]) -> Non
         raise InputError(f"this run was made with another config: {changes}", where=str(directory), do=do)
 
 
-def run_all(runs: Sequence[PlannedRun], workdir: pathlib.Path, programs: Programs, workers: int) -> int:
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of the runs that were to be trained.
+
+    Attributes:
+      trained: how many were trained; those that were done before are not counted.
+      failed: folders of those that failed for good, now or earlier.
+      ended: why no further run was begun, where a comparison declared when it ends; empty where all were.
+    """
+
+    trained: int = 0
+    failed: tuple[str, ...] = ()
+    ended: str = ""
+
+
+def run_all(
+    runs: Sequence[PlannedRun],
+    workdir: pathlib.Path,
+    programs: Programs,
+    workers: int,
+    ends: Callable[[], str] = lambda: "",
+) -> Outcome:
     """Trains every run that is not done, ``workers`` at a time in threads of this process.
 
     Runs share the compiled programs, and JAX leaves Python's lock while a program runs, so two small runs on two cores
     take less time than one after the other. A stopped or failed run leaves the others' files whole. One whose loss was
-    not finite stops alone: the others are trained, and then it is told.
+    not finite is tried once more and then left alone: its directory says so, and the others are trained.
 
     Args:
       runs: the grid.
@@ -58,20 +81,25 @@ def run_all(runs: Sequence[PlannedRun], workdir: pathlib.Path, programs: Program
       programs: compiled once, used by all.
       workers: runs at a time; on several devices one, as programs that wait for each other on every device must not
         come to them in two orders.
+      ends: asked before each run: why it is not to begin, or nothing.
 
     Returns:
-      How many runs were trained; those that were done are not counted.
+      What became of them.
 
     Raises:
       KeyboardInterrupt: after every run has stopped, when the user stopped them.
-      NonFiniteError: after every other run was trained.
       Exception: the first that a run raised, after the others have stopped.
     """
+    # Arms that have two parities in common share a run.
+    runs = list({run.folder: run for run in runs}.values())
     missing = agree([i for i, run in enumerate(runs) if not (workdir / run.folder / "summary.json").exists()])
+    given_up = [i for i in missing if is_given_up(workdir / runs[i].folder)]
+    missing = [i for i in missing if i not in given_up]
+    failed, ended, trained = [str(runs[i].folder) for i in given_up], [], []
     if not missing:
-        return 0
+        return Outcome(failed=tuple(failed))
     progress = Progress(f"{len(missing)} of {len(runs)} runs", len(missing))
-    shared, diverged = Surroundings(programs, threading.Event()), []
+    shared = Surroundings(programs, threading.Event())
 
     def train(run: PlannedRun) -> None:
         if shared.stop.is_set():
@@ -79,23 +107,33 @@ def run_all(runs: Sequence[PlannedRun], workdir: pathlib.Path, programs: Program
         if stop_requested(0):
             # Begun, each would take a step and save it: many take longer than the deadline leaves them.
             raise PreemptedError(f"{workdir / run.folder}: not begun, by SIGTERM; run the same command again to go on")
-        setup = set_up(run.config, workdir)
-        try:
-            train_run(setup, workdir / run.folder, run.config_hash, shared)
-        except NonFiniteError as error:
-            say(f"tlj: {error}")
-            diverged.append(run)
-        progress.advance(last=f"{run.arm.name}, {run.budget} labels, seed {run.seed}")
+        if ended or (reason := ends()):
+            ended.append(ended[0] if ended else reason)
+            return
+        if _try_twice(run, workdir, shared):
+            trained.append(run)
+        else:
+            failed.append(str(run.folder))
+        progress.advance(last=run.about)
 
     with progress.shown():
         _in_threads([functools.partial(train, runs[i]) for i in missing], workers, shared.stop)
-    if diverged:
-        which = ", ".join(str(run.folder) for run in diverged[:5])
-        raise NonFiniteError(
-            f"{len(diverged)} of {len(runs)} runs are not there, as their loss was not finite: {which}; the others are "
-            "trained and stay; lower the learning rate, or set config.on_nan to skip in another workdir"
-        )
-    return len(missing)
+    return Outcome(len(trained), tuple(sorted(failed)), ended[0] if ended else "")
+
+
+def _try_twice(run: PlannedRun, workdir: pathlib.Path, shared: Surroundings) -> bool:
+    """Trains a run, once more where its loss was not finite, and returns whether it is done."""
+    directory = workdir / run.folder
+    while not is_given_up(directory):
+        try:
+            train_run(set_up(run.config, workdir), directory, run.config_hash, shared)
+        except NonFiniteError as error:
+            say(f"tlj: {error}")
+            note_failure(directory, error)
+        else:
+            forget_failure(directory)
+            return True
+    return False
 
 
 def _in_threads(tasks: Sequence[Callable[[], None]], workers: int, stop: threading.Event) -> None:

@@ -29,6 +29,7 @@ class BERTSpec:
 
     Attributes:
       num_classes: outputs of the head.
+      head_layers: widths of hidden layers of the head, with relu; none: the head is linear.
       vocabulary: number of token ids.
       width: width of the token stream.
       depth: number of blocks.
@@ -61,6 +62,7 @@ class BERTSpec:
     attention_dropout: float = 0.1
     head_dropout: float | None = None
     pool: str = "pooler"
+    head_layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_transformer(self.width, self.heads, self.activation, self.pool, POOLS)

@@ -187,17 +187,39 @@ class MLP(nn.Module):
         return dense(x.shape[-1], "down")(hidden)
 
 
-class Classifier(nn.Module):
-    """A backbone and a linear head: the variables are ``backbone/...`` and ``head/...`` in every family.
+class Head(nn.Module):
+    """A head of several layers, float32: ``head/hidden0`` and so on with relu, then a linear one as heads have it.
 
-    The head starts from a normal of standard deviation 0.02 and zero bias in every family, so that twins share it;
-    ``dropout`` is of what it reads. Logits are float32 whatever the backbone computes in. Without classes
-    (``num_classes`` 0) there is no head, and what it would have read is returned in float32.
+    Args:
+      num_classes: outputs.
+      layers: widths of the hidden layers.
+    """
+
+    num_classes: int
+    layers: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "batch features"]) -> Float[Array, "batch classes"]:
+        for i, width in enumerate(self.layers):
+            hidden = nn.Dense(width, kernel_init=nn.initializers.he_normal(), dtype=jnp.float32, name=f"hidden{i}")
+            features = nn.relu(hidden(features))
+        last = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.02), dtype=jnp.float32, name="last")
+        return last(features)
+
+
+class Classifier(nn.Module):
+    """A backbone and a head: the variables are ``backbone/...`` and ``head/...`` in every family.
+
+    The head is linear, or has hidden ``layers``. It starts from a normal of standard deviation 0.02 and zero bias in
+    every family, so that twins share it; ``dropout`` is of what it reads. Logits are float32 whatever the backbone
+    computes in. Without classes (``num_classes`` 0) there is no head, and what it would have read is returned in
+    float32.
     """
 
     backbone: nn.Module
     num_classes: int
     dropout: float = 0.0
+    layers: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, inputs: Array | Mapping[str, Array], *, train: bool = False) -> Float[Array, "batch classes"]:
@@ -205,5 +227,7 @@ class Classifier(nn.Module):
         if not self.num_classes:
             return features.astype(jnp.float32)
         features = nn.Dropout(self.dropout, name="head_dropout")(features, deterministic=not train)
+        if self.layers:
+            return Head(self.num_classes, self.layers, name="head")(features.astype(jnp.float32))
         head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.02), dtype=jnp.float32, name="head")
         return head(features.astype(jnp.float32))

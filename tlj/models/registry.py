@@ -127,7 +127,8 @@ def _checked(name: str, value: Any, default: Any, where: str) -> Any:
     elif isinstance(default, tuple):
         value = tuple(value) if isinstance(value, list | tuple) else value
         expected = "a list of whole numbers of at least 1"
-        fits = isinstance(value, tuple) and bool(value) and all(_is_whole(item, 1) for item in value)
+        filled = bool(value) or name == "head_layers"
+        fits = isinstance(value, tuple) and filled and all(_is_whole(item, 1) for item in value)
     elif isinstance(default, int):
         least = 0 if name in _AT_LEAST_ZERO else 1
         expected, fits = f"a whole number of at least {least}", _is_whole(value, least)
@@ -167,4 +168,4 @@ def build(spec: Spec, dtype: str = "float32", remat: str = "none", axis_name: st
     family = family_of(spec)
     over = {"axis_name": axis_name} if family.batch_norm else {}
     backbone = family.backbone(spec, jnp.dtype(dtype), remat, **over)
-    return Classifier(backbone, spec.num_classes, family.head_dropout(spec))
+    return Classifier(backbone, spec.num_classes, family.head_dropout(spec), spec.head_layers)

@@ -26,6 +26,7 @@ class ResNetSpec:
 
     Attributes:
       num_classes: outputs of the head.
+      head_layers: widths of hidden layers of the head, with relu; none: the head is linear.
       image_size: height and width of the input in pixels.
       stem: ``"imagenet"`` is a 7x7 convolution of stride 2 and a 3x3 max pool of stride 2, ``"cifar"`` one 3x3
         convolution, for images of at most 64 pixels.
@@ -58,6 +59,7 @@ class ResNetSpec:
     activation: str = "relu"
     momentum: float = 0.9
     epsilon: float = 1e-5
+    head_layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.stage_depths) != len(self.stage_widths):

@@ -26,6 +26,7 @@ class ViTSpec:
 
     Attributes:
       num_classes: outputs of the head.
+      head_layers: widths of hidden layers of the head, with relu; none: the head is linear.
       image_size: height and width of the input in pixels.
       patch_size: height and width of a patch in pixels; divides ``image_size``.
       width: width of the token stream.
@@ -61,6 +62,7 @@ class ViTSpec:
     attention_dropout: float = 0.0
     mlp_dropout: bool = True
     stochastic_depth: float = 0.0
+    head_layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.image_size % self.patch_size:

@@ -32,7 +32,7 @@ def resolve_run(config: Mapping[str, Any]) -> dict[str, Any]:
       config: resolved, nested.
 
     Raises:
-      InputError: where the data cannot be opened, or an image in it not be decoded.
+      InputError: where the data or a shifted set cannot be opened, or an image in it not be decoded.
     """
     config = for_devices(config)
     data = config["data"]
@@ -43,7 +43,13 @@ def resolve_run(config: Mapping[str, Any]) -> dict[str, Any]:
     if folder := data["text"]["tokenizer"]:
         files = find_tokenizer_files(named_path(folder, "config.data.text.tokenizer"))
         hashes["tokenizer_hash"] = content_identity(files.values()) if files else ""
-    return {**config, "data": {**data, **hashes}}
+    resolved = {**config, "data": {**data, **hashes}}
+    if config["evaluate"]["shifts"]:
+        # Not at the top: whoever has none needs nothing of what reads them.
+        from tlj.training.shifts import shift_hashes
+
+        resolved["evaluate"] = {**config["evaluate"], "shift_hashes": shift_hashes(config, source)}
+    return resolved
 
 
 def for_devices(config: Mapping[str, Any]) -> dict[str, Any]:

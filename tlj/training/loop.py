@@ -15,11 +15,12 @@ from tlj.pretrained.formats.tokenizer_files import carry_tokenizer_files
 from tlj.pretrained.runs import TOKENIZER
 from tlj.progress import say
 from tlj.training.averages import averaged
+from tlj.training.best_state import best_of, best_state
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.clock import Clock
 from tlj.training.compiled import abstract_state, initial_state, run_keys, thawed_state
 from tlj.training.dues import Dues
-from tlj.training.held_out import final_metrics, predict_test, validate
+from tlj.training.held_out import final_metrics, predict_held_out, validate
 from tlj.training.initial import start_variables
 from tlj.training.manifest import check_same_split, manifest
 from tlj.training.non_finite import refuse
@@ -91,7 +92,8 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
         return json.loads(done.read_text())
     with only_here(directory), full_disk_told(directory):
         # A process that was killed after its test has left the predictions, and the test stays closed.
-        sealed = SealedTest(setup.split.test, int(agree(predictions.exists())))
+        predicted = agree(predictions.exists())
+        sealed = SealedTest(setup.split.test, int(predicted and setup.config["evaluate"]["test"]))
         check_same_split(setup, directory / MANIFEST)
         variables, made_of = _begin(setup, directory, config_hash)
         with open_checkpoints(setup, directory, config_hash, made_of) as checkpoints:
@@ -104,10 +106,11 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
                 run = _Run(setup, directory, shared, checkpoints, record, clock, logs, stopping, dues)
                 shared.on_begin(step)
                 state = _train(run, state)
-        if not sealed.opened:
+        best = best_of(setup, record, directory, int(state.step)) if setup.config["evaluate"]["best"] else None
+        if not predicted:
             with clock.pause("evaluate"):
-                predict_test(setup, shared.programs, averaged(state, setup.config), sealed, predictions)
-        return _finish(run, sealed, done, predictions)
+                _predict(run, averaged(state, setup.config), sealed, predictions, best)
+        return _finish(run, sealed, done, predictions, best)
 
 
 def _begin(setup: Setup, directory: pathlib.Path, config_hash: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -218,12 +221,26 @@ def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool
         raise PreemptedError(f"{run.directory}: stopped at step {step} by SIGTERM; run the same command again to go on")
 
 
-def _finish(run: _Run, sealed: SealedTest, done: pathlib.Path, predictions: pathlib.Path) -> dict[str, Any]:
+def _predict(
+    run: _Run, state: TrainState, sealed: SealedTest, predictions: pathlib.Path, best: dict[str, Any] | None
+) -> None:
+    """Writes the predictions of a state and, where one is told, of the best checkpoint."""
+    setup, chosen = run.setup, None
+    if best:
+        chosen = best_state(setup, state, run.directory, best["step"], int(state.step))
+    predict_held_out(setup, run.shared.programs, state, sealed, predictions, chosen)
+
+
+def _finish(
+    run: _Run, sealed: SealedTest, done: pathlib.Path, predictions: pathlib.Path, best: dict[str, Any] | None
+) -> dict[str, Any]:
     """Writes ``summary.json``, which says that the run is done, and returns its content."""
     metrics = final_metrics(run.setup, predictions)
     rows = read_metrics(run.directory / LOG)
     metrics["train_loss"] = next((row["loss"] for row in reversed(rows) if "loss" in row), None)
     summary = run_summary(run.setup, run.clock, metrics, run.record, sealed.opened)
+    if best:
+        summary["best"] = best
     if is_main():
         write_json(done, summary)
     # Another run may read the files of this one, in any process.

@@ -80,10 +80,17 @@ def check_best(config: Mapping[str, Any]) -> None:
       config: resolved, nested, of the run.
 
     Raises:
-      InputError: for a metric that its task has not, or where nothing is validated before the end.
+      InputError: for a metric that its task has not, where nothing is validated before the end, or where the best is
+        to be tested and none is kept.
     """
     settings = config["checkpoint"]
     if not settings["best"]:
+        if config["evaluate"]["best"]:
+            raise InputError(
+                "config.evaluate.best is to test the best checkpoint, and config.checkpoint.best keeps none",
+                where="config.checkpoint.best",
+                do="set it to at least 1, or config.evaluate.best to false",
+            )
         return
     check_metric(settings["metric"], config["task"], "config.checkpoint.metric")
     if not config["evaluate"]["every"]:

@@ -40,7 +40,9 @@ def open_checkpoints(
       manifest: of the run.
     """
     settings, adapters = setup.config["checkpoint"], setup.settings.adapters
-    model = [family_of(setup.spec).name, asdict(setup.spec), adapters and asdict(adapters)]
+    # A linear head is not told: checkpoints are older than heads of several layers.
+    told = {name: value for name, value in asdict(setup.spec).items() if name != "head_layers" or value}
+    model = [family_of(setup.spec).name, told, adapters and asdict(adapters)]
     return Checkpoints(
         directory / "checkpoints",
         Retention(settings["latest"], settings["best"], settings["metric"]),

@@ -37,6 +37,7 @@ from tlj.pretrained.source import PretrainedSource
 from tlj.training.fit import Fit, fit_model
 from tlj.training.parallel import host_of, make_mesh
 from tlj.training.retention import check_best
+from tlj.training.shifts import ShiftedSet, check_shifts, open_shifts
 from tlj.training.step_settings import StepSettings, check_dividing, step_settings
 from tlj.training.stopping import check_stopping
 from tlj.training.wrappers import Wrapper, make_wrapper
@@ -59,6 +60,7 @@ class Setup:
       copied: number of blocks that come from the source, the others being initialised anew; None where all do.
       phases: of the strategy, by start; their groups are complete.
       mesh: over all devices.
+      shifts: test sets of another domain.
     """
 
     config: Mapping[str, Any]
@@ -72,6 +74,7 @@ class Setup:
     copied: int | None
     phases: tuple[Phase, ...]
     mesh: Mesh
+    shifts: tuple[ShiftedSet, ...] = ()
 
     @property
     def spec(self) -> Spec:
@@ -250,6 +253,9 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
         raise InputError(
             f"init {init!r} needs a model source", where="config.model.source", do="name one, or use init 'scratch'"
         )
+    shifts = open_shifts(config, source)
+    learnt = np.concatenate([split.train, split.validation])
+    check_shifts(shifts, source, learnt, fit.spec, fit.preprocessing, bool(fit.tokenizer_files))
     lora = config["lora"]
     adapters = Adapters(strategy.rank, lora["alpha"], tuple(lora["targets"])) if strategy.name == "lora" else None
     layout = model_layout(fit.spec, adapters)
@@ -273,4 +279,5 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
         copied=strategy.copied,
         phases=phases,
         mesh=mesh,
+        shifts=shifts,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +52,27 @@ def padding_share(setup: Setup) -> float | None:
     return 1 - real / all_tokens
 
 
+def pair_facts(setup: Setup) -> dict[str, str]:
+    """Returns digests of what a run shares with its twin, from what it really read.
+
+    Args:
+      setup: of the run.
+
+    Returns:
+      ``split`` of the ids of its examples, ``first_batch`` of the content of its first batch, and ``preprocessing`` of
+      what is done to its inputs.
+    """
+    batch, content = setup.batches[0], hashlib.sha256()
+    for name in sorted(batch):
+        content.update(name.encode() + np.ascontiguousarray(batch[name]).tobytes())
+    preprocessing = json.dumps(dataclasses.asdict(setup.preprocessing), sort_keys=True, default=str)
+    return {
+        "split": setup.split.manifest(setup.source.ids)["hash"],
+        "first_batch": content.hexdigest()[:16],
+        "preprocessing": hashlib.sha256(preprocessing.encode()).hexdigest()[:16],
+    }
+
+
 def run_summary(
     setup: Setup,
     clock: Clock,
@@ -81,6 +105,7 @@ def run_summary(
         **{f"{part}_examples": len(getattr(setup.split, part)) for part in ("train", "validation", "test")},
         "test_opened": test_opened,
         "metrics": dict(metrics),
+        "pair": pair_facts(setup),
         "input": {"padding_share": padding_share(setup)},
         "phases": phases,
         "phases_planned": len(setup.phases),

@@ -16,6 +16,7 @@ from tlj.evidence.judging.statistics import (
     seeds_to_reach,
     sign_flip_floor,
     sign_flip_p,
+    t_p,
 )
 
 values = st.lists(st.integers(-200, 200).map(lambda i: i / 359), min_size=1, max_size=8)
@@ -124,6 +125,25 @@ def test_paired_difference_takes_differences_within_seeds():
     assert result.estimate.interval == pytest.approx([0.1, 0.1])
     assert (result.p, result.p_floor) == (0.0625, 0.0625)
     assert 0.5 < result.probability_of_improvement < 1.0
+
+
+def test_the_p_of_the_t_test_is_that_of_scipy_and_belongs_to_the_interval():
+    differences = np.array([0.1, 0.3, -0.1, 0.2, 0.25])
+    assert t_p(differences) == pytest.approx(scipy.stats.ttest_1samp(differences, 0.0).pvalue)
+    edge = mean_interval(differences, confidence=1 - t_p(differences))
+    assert edge.low == pytest.approx(0.0, abs=1e-9)
+
+
+def test_differences_without_spread_are_certain_and_one_difference_has_no_t_test():
+    assert (t_p(np.full(3, 0.2)), t_p(np.zeros(3)), t_p(np.array([0.2]))) == (0.0, 1.0, None)
+    assert t_p(np.array([0.1, np.inf, 0.2])) is None
+
+
+def test_a_wider_interval_is_asked_for_by_its_confidence():
+    control, treated = np.zeros(4), np.array([0.1, 0.2, 0.3, 0.5])
+    plain, wide = paired_difference(treated, control), paired_difference(treated, control, 0.99)
+    assert wide.estimate.low < plain.estimate.low
+    assert wide.values == (0.1, 0.2, 0.3, 0.5)
 
 
 def test_runs_that_cannot_be_paired_are_an_error():

@@ -1,5 +1,7 @@
 """The rule of the verdict, and the paired comparisons it is given on."""
 
+from dataclasses import replace
+
 import pytest
 
 from tlj.evidence.judging.statistics import Estimate
@@ -75,3 +77,54 @@ def test_the_row_says_what_was_compared_with_what(in_memory, five_seeds):
     assert (row["arm"], row["against"], row["budget"], row["seeds"]) == ("full", "scratch", 10, [0, 1, 2, 3, 4])
     assert row["verdict"] == "helps"
     assert row["difference"] == pytest.approx(0.1)
+
+
+def seeded(gain: float, spread: float, seeds: int = 5) -> list[float]:
+    """Accuracies whose differences to 0.5 have that mean and, seed by seed, that spread."""
+    return [0.5 + gain + spread * (i - (seeds - 1) / 2) for i in range(seeds)]
+
+
+def test_arms_at_one_budget_are_corrected_together(in_memory):
+    arms = {"linear_probe": (0.02, 0.01), "full": (0.1, 0.005), "last_blocks:1": (0.0, 0.02)}
+    cells = {"scratch": {10: [0.5] * 5}} | {arm: {10: seeded(*how)} for arm, how in arms.items()}
+    verdicts = all_verdicts(in_memory(cells))
+    rows = {arm: verdicts[arm, "scratch", 10] for arm in arms}
+    assert rows["full"].p_holm == pytest.approx(3 * rows["full"].difference.p_t)
+    assert rows["linear_probe"].p_holm == pytest.approx(2 * rows["linear_probe"].difference.p_t)
+    assert (rows["linear_probe"].verdict, rows["linear_probe"].verdict_holm) == ("helps", "undecided")
+    assert (rows["full"].verdict, rows["full"].verdict_holm) == ("helps", "helps")
+    assert [row.survives for row in rows.values()] == [False, True, True]
+
+
+def test_only_verdicts_against_the_twin_are_corrected_and_one_alone_stays_as_it_is(in_memory):
+    cells = {"scratch": {10: [0.5] * 5}, "full": {10: seeded(0.02, 0.01)}}
+    verdicts = all_verdicts(in_memory(cells))
+    assert verdicts["scratch", "full", 10].to_json()["verdict_holm"] is None
+    row = verdicts["full", "scratch", 10]
+    assert (row.p_holm, row.verdict_holm) == (row.difference.p_t, row.verdict)
+
+
+def test_an_arm_with_one_seed_stays_out_of_the_family(in_memory):
+    cells = {"scratch": {10: [0.5] * 5}, "full": {10: seeded(0.02, 0.01)}, "linear_probe": {10: [0.6]}}
+    verdicts = all_verdicts(in_memory(cells))
+    assert verdicts["full", "scratch", 10].p_holm == verdicts["full", "scratch", 10].difference.p_t
+    assert verdicts["linear_probe", "scratch", 10].to_json()["p_holm"] is None
+
+
+def test_an_undecided_verdict_says_how_many_seeds_it_lacks(in_memory):
+    cells = {"scratch": {10: [0.5] * 5}, "full": {10: seeded(0.02, 0.0126)}, "linear_probe": {10: seeded(0.1, 0.01)}}
+    verdicts = all_verdicts(in_memory(cells))
+    # A mean of one deviation takes ten seeds, and there are five.
+    assert verdicts["full", "scratch", 10].to_json()["more_seeds"] == 5
+    assert verdicts["linear_probe", "scratch", 10].to_json()["more_seeds"] is None
+    one = all_verdicts(in_memory({"scratch": {10: [0.5]}, "full": {10: [0.6]}}))
+    assert one["full", "scratch", 10].more_seeds is None
+
+
+def test_a_declared_rule_of_seeds_widens_the_intervals(in_memory):
+    comparison = in_memory({"scratch": {10: [0.5] * 5}, "full": {10: seeded(0.02, 0.0095)}})
+    assert compare_arms(comparison, "full", "scratch", 10).verdict == "helps"
+    rule = {"first": 5, "most": 10, "confidence": 0.972}
+    ruled = replace(comparison, declared={**comparison.declared, "seeds_rule": rule})
+    row = compare_arms(ruled, "full", "scratch", 10)
+    assert (row.verdict, row.confidence) == ("undecided", 0.972)

@@ -78,17 +78,18 @@ def test_censored_estimates_point_to_where_the_truth_lies(summary):
 
 def test_figures_are_saved_as_png_and_pdf_and_returned_in_two_widths(summary, tmp_path):
     pages = write_figures(summary, tmp_path)
-    names = ["effective_data", "label_efficiency", "paired_difference"]
+    names = sorted(pages)
     saved = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert saved == [f"{name}.{ending}" for name in names for ending in ("pdf", "png")]
-    assert sorted(pages) == names
+    assert {"effective_data", "label_efficiency", "paired_difference"} <= set(names)
     assert all(pair["wide"] != pair["narrow"] for pair in pages.values())
 
 
 def test_what_has_no_data_has_no_figure(make_comparison, tmp_path):
     directory = make_comparison(tmp_path / "c", unfinished=lambda arm, *key: arm != "scratch")
     pages = write_figures(build_summary(read_comparison(directory)), directory)
-    assert list(pages) == ["label_efficiency"]
+    assert "label_efficiency" in pages
+    assert not {"effective_data", "paired_difference"} & set(pages)
     directory = make_comparison(tmp_path / "d", unfinished=lambda *key: True)
     assert write_figures(build_summary(read_comparison(directory)), directory) == {}
     assert not (directory / "figures").exists()
@@ -100,7 +101,7 @@ def test_one_seed_one_budget_and_one_arm_can_be_drawn(make_comparison, tmp_path)
     with style():
         heights = label_efficiency(summary, WIDE).axes[0].containers[0].lines[0].get_ydata()
     assert np.isfinite(heights).all()
-    assert len(write_figures(summary, directory)) == 3
+    assert {"effective_data", "label_efficiency", "paired_difference"} <= set(write_figures(summary, directory))
 
 
 def test_pyplot_is_never_imported():

@@ -101,7 +101,7 @@ def test_the_page_says_what_the_intervals_cover(page):
 def test_tables_have_captions_and_headers_with_a_scope(page):
     elements = Reader(page).elements
     tables = [tag for tag, _ in elements if tag == "table"]
-    assert len(tables) == len([tag for tag, _ in elements if tag == "caption"]) == 6
+    assert len(tables) == len([tag for tag, _ in elements if tag == "caption"]) >= 6
     for tag, attributes in elements:
         if tag == "th":
             assert attributes["scope"] in ("col", "row", "rowgroup")
@@ -111,8 +111,8 @@ def test_the_page_has_a_language_and_figures_have_words(page):
     elements = Reader(page).elements
     assert ("html", {"lang": "en"}) in elements
     figures = [attributes["aria-label"] for tag, attributes in elements if attributes.get("role") == "img"]
-    assert len(figures) == 6
-    assert figures[0] == figures[1]
+    assert len(figures) >= 6
+    assert figures[::2] == figures[1::2]
     assert re.search(r"full: \d\d\.\d % at 10 labels, \d\d\.\d % at 538", figures[0])
     assert all("aria-hidden" in attributes for tag, attributes in elements if tag == "svg")
 
@@ -121,7 +121,7 @@ def test_sections_are_named_by_their_headings(page):
     elements = Reader(page).elements
     ids = {attributes["id"] for _, attributes in elements if "id" in attributes}
     named = [attributes["aria-labelledby"] for tag, attributes in elements if tag == "section"]
-    assert len(named) == 6
+    assert len(named) == len(set(named)) >= 6
     assert set(named) <= ids
 
 

@@ -5,41 +5,44 @@ import math
 import numpy as np
 import pytest
 
-from tlj.evidence.scores.metrics import Scores, accuracy, log_softmax, negative_log_likelihood, score
+from tlj.evidence.scores.metrics import Scores, score
 
 
-def test_accuracy_is_the_share_of_rows_whose_largest_logit_is_the_label():
-    logits = np.array([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0], [1.0, 2.0]], np.float32)
-    assert accuracy(logits, np.array([0, 1, 1, 1])) == 0.75
+def test_classes_have_accuracy_and_the_negative_log_likelihood_as_their_loss():
+    scores = score(np.array([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0], [1.0, 1.0]], np.float32), np.array([0, 1, 1, 0]))
+    assert (scores.accuracy, scores.examples) == (0.75, 4)
+    assert scores.loss == scores.values["nll"] == scores.value("nll")
+    assert scores.temperature is None
+    assert scores.values["nll_scaled"] is None
 
 
-def test_loss_of_equal_logits_is_the_log_of_the_number_of_classes():
-    assert negative_log_likelihood(np.zeros((3, 8), np.float32), np.array([0, 4, 7])) == pytest.approx(math.log(8))
+def test_numbers_have_no_accuracy_and_the_squared_error_as_their_loss():
+    scores = score(np.array([[1.0], [3.0]], np.float32), np.array([1.0, 1.0], np.float32))
+    assert (scores.accuracy, scores.floored_error, scores.loss) == (None, None, 2.0)
+    assert scores.value("rmse") == pytest.approx(math.sqrt(2))
 
 
-def test_loss_agrees_with_a_softmax_taken_by_hand():
-    logits = np.array([[1.0, 2.0, 0.5]], np.float32)
-    expected = -math.log(math.exp(2.0) / (math.exp(1.0) + math.exp(2.0) + math.exp(0.5)))
-    assert negative_log_likelihood(logits, np.array([1])) == pytest.approx(expected, rel=1e-12)
+def test_sets_of_classes_are_right_where_the_whole_set_is():
+    scores = score(np.array([[1.0, -1.0], [1.0, 1.0]], np.float32), np.array([[1, 0], [1, 0]], np.int8))
+    assert (scores.accuracy, scores.value("subset_accuracy")) == (0.5, 0.5)
+    assert scores.loss == pytest.approx((3 * math.log1p(math.exp(-1)) + math.log1p(math.exp(1))) / 4)
 
 
-def test_softmax_is_taken_in_float64_and_does_not_overflow():
-    log_probabilities = log_softmax(np.array([[5000.0, 0.0]], np.float32))
-    assert log_probabilities.dtype == np.float64
-    assert log_probabilities[0].tolist() == [0.0, -5000.0]
+@pytest.mark.parametrize("labels", [np.array([0, 1]), np.array([[1, 0], [0, 1]], np.int8)])
+def test_a_run_that_diverged_has_an_infinite_loss_and_no_value_for_it(labels):
+    scores = score(np.array([[np.nan, 0.0], [0.0, 1.0]], np.float32), labels)
+    assert scores.loss == math.inf
+    assert scores.value("nll") is None
+    assert scores.value("loss") is None
+    assert scores.accuracy == 0.5
 
 
-def test_float16_logits_lose_no_precision_in_the_sum_over_classes():
-    logits = np.zeros((1, 5000), np.float16)
-    assert negative_log_likelihood(logits, np.array([0])) == pytest.approx(math.log(5000), rel=1e-12)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_row_that_is_not_finite_counts_as_wrong_and_makes_the_loss_infinite(bad):
-    logits = np.array([[bad, 0.0], [3.0, 0.0]], np.float32)
-    labels = np.array([0, 0])
-    assert accuracy(logits, labels) == 0.5
-    assert negative_log_likelihood(logits, labels) == math.inf
+def test_what_is_kept_of_a_run_holds_no_logits():
+    rng = np.random.default_rng(0)
+    scores = score(rng.normal(size=(500, 5)).astype(np.float32), rng.integers(0, 5, 500), detailed=True)
+    arrays = [scores.details["confusion"], *scores.details["reliability"].values()]
+    assert sum(array.size for array in arrays) == 5 * 5 + 3 * 15
+    assert score(rng.normal(size=(9, 5)), rng.integers(0, 5, 9)).details == {}
 
 
 def test_a_run_without_an_error_has_half_an_error():
@@ -47,3 +50,8 @@ def test_a_run_without_an_error_has_half_an_error():
     assert (scores.accuracy, scores.examples) == (1.0, 50)
     assert scores.floored_error == 0.01
     assert Scores(0.9, 0.1, 50).floored_error == pytest.approx(0.1)
+
+
+def test_scores_without_values_still_tell_accuracy_and_loss_by_name():
+    scores = Scores(0.9, 0.1, 50)
+    assert (scores.value("accuracy"), scores.value("nll"), scores.value("macro_f1")) == (0.9, 0.1, None)

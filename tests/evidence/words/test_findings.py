@@ -112,6 +112,32 @@ def test_notes_count_the_verdicts_that_are_not_corrected(in_memory):
     assert text.startswith("There are 4 verdicts against scratch, none corrected")
 
 
+def test_notes_say_how_many_verdicts_holm_leaves(in_memory):
+    even = [0.5 + 0.01 * step for step in range(5)]
+    better = {"full": [0.1, 0.11, 0.09, 0.1, 0.1], "linear_probe": [0.0, 0.04, 0.02, 0.01, 0.03]}
+    cells = {"scratch": {10: even}} | {
+        arm: {10: [value + gain for value, gain in zip(even, gains, strict=True)]} for arm, gains in better.items()
+    }
+    comparison = in_memory(cells | {"last_blocks:1": {10: [value + 0.02 * (-1) ** i for i, value in enumerate(even)]}})
+    text = notes(evidence_of(comparison, all_verdicts(comparison)), 1000)[-1]
+    assert "Holm's method for the arms at the same label budget, 1 of the 2 that decide something stay" in text
+
+
+def test_one_arm_needs_no_correction(in_memory, five_seeds):
+    cells = {10: five_seeds(0.5), 25: five_seeds(0.6)}
+    better = {b: [value + 0.1 for value in values] for b, values in cells.items()}
+    comparison = in_memory({"scratch": cells, "full": better})
+    assert "Holm" not in notes(evidence_of(comparison, all_verdicts(comparison)), 1000)[-1]
+
+
+def test_notes_name_the_wider_intervals_of_two_looks(in_memory, five_seeds):
+    comparison = in_memory({"scratch": {10: five_seeds(0.5)}, "full": {10: five_seeds(0.6)}})
+    rule = {"first": 5, "most": 10, "confidence": 0.972}
+    ruled = replace(comparison, declared={**comparison.declared, "seeds_rule": rule})
+    assert "97.2 % intervals" in notes(evidence_of(ruled, all_verdicts(ruled)), 1000)[0]
+    assert "97.2" not in notes(evidence_of(comparison, all_verdicts(comparison)), 1000)[0]
+
+
 def test_equal_steps_are_said_to_favour_transfer(in_memory):
     text = parity(in_memory({"scratch": {10: [0.5]}, "full": {10: [0.6]}}))
     assert "for 200 steps of 32 examples" in text

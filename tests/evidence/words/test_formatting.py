@@ -55,6 +55,26 @@ def test_censored_values_are_marked():
     assert formatting.multiplier_interval({"multiplier_interval": None}) == ""
 
 
+def test_an_interval_of_labels_has_its_censored_ends_marked():
+    assert formatting.labels_interval({"interval": [12.4, 538], "interval_censored": [None, "above"]}) == "[12, ≥ 538]"
+    assert formatting.labels_interval({"interval": None}) == ""
+
+
+def test_a_p_that_is_not_there_is_a_dash_and_a_tiny_one_is_not_spelt_out():
+    assert [formatting.p_or_none(p) for p in (None, 0.0, 5e-5, 0.0123)] == ["–", "<0.0001", "<0.0001", "0.012"]
+
+
+def test_a_verdict_is_lost_where_the_correction_changes_it():
+    assert formatting.lost_to_holm({"verdict": "helps", "verdict_holm": "undecided"})
+    assert not formatting.lost_to_holm({"verdict": "helps", "verdict_holm": None})
+    assert not formatting.lost_to_holm({"verdict": "helps"})
+
+
+def test_missing_seeds_are_counted_up_to_a_hundred():
+    said = [formatting.more_seeds({"more_seeds": more}) for more in (1, 7, 101)]
+    assert said == ["about 1 more seed", "about 7 more seeds", "over 100 more seeds"]
+
+
 def test_what_does_not_exist_is_a_dash():
     assert formatting.whole(None) == formatting.ratio(None) == "–"
     assert formatting.whole(1234567) == "1,234,567"

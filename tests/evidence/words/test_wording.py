@@ -2,7 +2,6 @@
 
 import pytest
 
-from tlj.evidence.judging.statistics import Estimate
 from tlj.evidence.runs import Arm
 from tlj.evidence.words import wording
 
@@ -14,12 +13,6 @@ BUDGETS = (10, 25, 50, 100, 538)
 )
 def test_points_have_a_sign_unless_they_round_to_zero(difference, text):
     assert wording.points(difference) == text
-
-
-def test_a_difference_is_quoted_with_its_interval():
-    assert wording.quoted(Estimate(0.123, 0.1, 0.146)) == "+12.3 points [10.0, 14.6]"
-    assert wording.quoted(Estimate(-0.01, -0.021, 0.001)) == "−1.0 points [−2.1, 0.1]"
-    assert wording.quoted(Estimate(0.123, None, None)) == "+12.3 points"
 
 
 @pytest.mark.parametrize(

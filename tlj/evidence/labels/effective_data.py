@@ -12,19 +12,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.stats
-from jaxtyping import Float64
+from jaxtyping import Float64, Integer
 
 from tlj.evidence.labels.label_curve import ABOVE, BELOW, INSIDE, condition_number, labels_to_reach, monotone
+from tlj.evidence.labels.resampling import (
+    RESAMPLES,
+    Cell,
+    Losses,
+    Pools,
+    cells_of,
+    resampled_means,
+    residual_pools,
+)
 
-RESAMPLES = 2000
-RESAMPLING_SEED = 0
 WORD = {BELOW: "below", INSIDE: None, ABOVE: "above"}
 # A result worth a factor of two in labels is the coarsest that still says something.
 LARGEST_LOG_ERROR = math.log(2.0)
 LARGEST_SHIFT = 2.0
-
-Losses = Mapping[int, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -115,20 +119,20 @@ class EffectiveData:
 
 
 @dataclass(frozen=True)
-class _Cell:
-    arm: str
-    budget: int
-    log_losses: Float64[np.ndarray, " seed"]
+class Inversion:
+    """The twin's curve, what every other arm is worth by it, and the same for every resample.
 
-    @property
-    def mean(self) -> float:
-        return float(self.log_losses.mean())
+    Args:
+      curve: the twin's curve.
+      rows: the effective data of every arm but the twin, at every budget.
+      log_labels: the log of the effective labels, per resample and row; None with one seed.
+      censored: ``BELOW``, ``INSIDE`` or ``ABOVE`` for each of them.
+    """
 
-    @property
-    def residuals(self) -> Float64[np.ndarray, " seed"]:
-        # Deviations from a mean of S values are too small by (S-1)/S in variance.
-        seeds = self.log_losses.size
-        return (self.log_losses - self.mean) * math.sqrt(seeds / (seeds - 1)) if seeds > 1 else np.zeros(0)
+    curve: ScratchCurve
+    rows: tuple[EffectiveData, ...]
+    log_labels: Float64[np.ndarray, "resample row"] | None
+    censored: Integer[np.ndarray, "resample row"] | None
 
 
 def effective_data(
@@ -136,69 +140,60 @@ def effective_data(
 ) -> tuple[ScratchCurve | None, list[EffectiveData]]:
     """Estimates the effective data of every arm but the twin, at every budget.
 
-    Log losses are averaged over seeds, the twin's curve is made monotone and inverted. Intervals come from a bootstrap
-    of residuals pooled over budgets and arms (within an arm where the arms spread differently), scaled by
-    ``sqrt(S/(S-1))``, from a fixed seed.
-
     Args:
       twin: the arm whose curve is inverted.
-      losses: ``{arm: {budget: a positive loss per seed}}``; cells may be absent, infinite losses are left out.
+      losses: as for ``invert``.
       measure: the name of the loss, ``nll`` or ``error``.
       resamples: the number of bootstrap resamples.
 
     Returns:
       The twin's curve and the rows; None and no rows where the twin has no finished run.
     """
-    cells = _cells(losses)
+    inversion = invert(twin, losses, measure, resamples)
+    return (None, []) if inversion is None else (inversion.curve, list(inversion.rows))
+
+
+def invert(twin: str, losses: Mapping[str, Losses], measure: str, resamples: int = RESAMPLES) -> Inversion | None:
+    """Reads off the twin's curve how many labels it needs for what every other arm reaches.
+
+    Log losses are averaged over seeds, the twin's curve is made monotone and inverted. Intervals come from resampled
+    curves, ``resampled_means``.
+
+    Args:
+      twin: the arm whose curve is inverted.
+      losses: ``{arm: {budget: positive losses, by seed or as a list}}``; cells may be absent, infinite losses are left
+        out.
+      measure: the name of the loss, ``nll`` or ``error``.
+      resamples: the number of bootstrap resamples.
+
+    Returns:
+      The estimates and their resamples, or None where the twin has no finished run.
+    """
+    cells = cells_of(losses)
     curve_cells = [cell for cell in cells if cell.arm == twin]
     arm_cells = [cell for cell in cells if cell.arm != twin]
     if not curve_cells:
-        return None, []
-    pools, pooling = _residual_pools(cells)
+        return None
+    pools, pooling = residual_pools(cells)
     log_labels = np.log([cell.budget for cell in curve_cells])
-    weights = np.array([cell.log_losses.size for cell in curve_cells], np.float64)
-    raw = np.array([cell.mean for cell in curve_cells])
-    fitted = monotone(raw, weights)
+    weights = np.array([len(cell.seeds) for cell in curve_cells], np.float64)
+    fitted = monotone(np.array([cell.mean for cell in curve_cells]), weights)
     curve = _scratch_curve(measure, curve_cells, fitted, pools, pooling)
 
-    draws = _resampled_means(curve_cells + arm_cells, pools, resamples)
-    points = None
+    draws = resampled_means(curve_cells + arm_cells, twin, pooling, resamples)
+    points: tuple = (None, None)
     if draws is not None:
         curves = monotone(draws[:, : len(curve_cells)], weights)
         points = labels_to_reach(draws[:, len(curve_cells) :], curves, log_labels)
     rows = [
-        _row(cell, measure, fitted, log_labels, pools, None if points is None else (points[0][:, i], points[1][:, i]))
+        _row(cell, measure, fitted, log_labels, pools, None if draws is None else (points[0][:, i], points[1][:, i]))
         for i, cell in enumerate(arm_cells)
     ]
-    return curve, rows
-
-
-def _cells(losses: Mapping[str, Losses]) -> list[_Cell]:
-    cells = []
-    for arm, by_budget in losses.items():
-        for budget, values in sorted(by_budget.items()):
-            finite = np.array([value for value in values if math.isfinite(value)], np.float64)
-            if finite.size:
-                # A loss can underflow to zero when every example is right by a huge margin.
-                cells.append(_Cell(arm, budget, np.log(np.maximum(finite, np.finfo(np.float64).tiny))))
-    return cells
-
-
-def _residual_pools(cells: Sequence[_Cell]) -> tuple[dict[str, Float64[np.ndarray, " residual"]], str]:
-    by_arm: dict[str, list[np.ndarray]] = {}
-    for cell in cells:
-        by_arm.setdefault(cell.arm, []).append(cell.residuals)
-    pools = {arm: np.concatenate(parts) for arm, parts in by_arm.items()}
-    testable = [pool for pool in pools.values() if pool.size > 2 and np.ptp(pool) > 0]
-    # Brown-Forsythe: one pool for all arms only where their spreads do not differ.
-    if len(testable) > 1 and scipy.stats.levene(*testable, center="median").pvalue < 0.05:
-        return pools, "arm"
-    everything = np.concatenate(list(pools.values()))
-    return dict.fromkeys(pools, everything), "all"
+    return Inversion(curve, tuple(rows), *points)
 
 
 def _scratch_curve(
-    measure: str, cells: Sequence[_Cell], fitted: Float64[np.ndarray, " budget"], pools: Mapping, pooling: str
+    measure: str, cells: Sequence[Cell], fitted: Float64[np.ndarray, " budget"], pools: Pools, pooling: str
 ) -> ScratchCurve:
     errors = np.array([_standard_error(cell, pools) or math.nan for cell in cells])
     shifts = np.abs(fitted - np.array([cell.mean for cell in cells])) / errors
@@ -212,22 +207,12 @@ def _scratch_curve(
     )
 
 
-def _standard_error(cell: _Cell, pools: Mapping[str, np.ndarray]) -> float | None:
+def _standard_error(cell: Cell, pools: Pools) -> float | None:
     pool = pools[cell.arm]
-    return float(np.sqrt(np.mean(pool**2) / cell.log_losses.size)) if pool.size else None
+    return float(np.sqrt(np.mean(pool**2) / len(cell.seeds))) if pool.size else None
 
 
-def _resampled_means(
-    cells: Sequence[_Cell], pools: Mapping[str, np.ndarray], resamples: int
-) -> Float64[np.ndarray, "resample cell"] | None:
-    if any(pools[cell.arm].size == 0 for cell in cells):
-        return None
-    rng = np.random.default_rng(RESAMPLING_SEED)
-    means = [cell.mean + rng.choice(pools[cell.arm], (resamples, cell.log_losses.size)).mean(1) for cell in cells]
-    return np.stack(means, axis=1)
-
-
-def _row(cell: _Cell, measure: str, fitted, log_labels, pools, points) -> EffectiveData:
+def _row(cell: Cell, measure: str, fitted, log_labels, pools, points) -> EffectiveData:
     labels, censored = labels_to_reach(np.array([cell.mean]), fitted, log_labels)
     condition = None if censored[0] else condition_number(cell.mean, fitted, log_labels)
     error = _standard_error(cell, pools)

@@ -19,14 +19,22 @@ from tlj.evidence.page.drawing import (
     label_axis,
     line_styles,
 )
+from tlj.evidence.scores.judged import Metric
+from tlj.evidence.words.metric_words import named
+from tlj.evidence.words.wording import sentence
 
 Summary = Mapping[str, Any]
-MEASURE_TITLES = {"nll": "by test loss", "error": "by test error"}
+MEASURE_TITLES = {
+    "nll": "By test loss",
+    "error": "By test error",
+    "nll_scaled": "By loss after scaling",
+    "loss": "By test loss",
+}
 DECIDED = ("helps", "helps-small", "hurts", "equivalent")
 
 
 def label_efficiency(summary: Summary, width: float) -> Figure | None:
-    """Draws test accuracy over labels, one line per arm with t intervals.
+    """Draws the judged metric over labels, one line per arm with t intervals.
 
     Args:
       summary: ``summary.json``.
@@ -37,6 +45,7 @@ def label_efficiency(summary: Summary, width: float) -> Figure | None:
     """
     if not summary["cells"]:
         return None
+    metric, scale = _metric(summary)
     figure = Figure(figsize=(width, 4.1 if width > NARROW else 4.3), layout="constrained")
     axes = figure.add_subplot()
     label_axis(axes, summary["budgets"])
@@ -46,9 +55,9 @@ def label_efficiency(summary: Summary, width: float) -> Figure | None:
         cells = [cell for cell in summary["cells"] if cell["arm"] == name]
         if cells:
             x = dodge(summary["budgets"], place, len(names))[[summary["budgets"].index(c["budget"]) for c in cells]]
-            means = 100 * np.array([cell["mean"] for cell in cells])
-            _interval_line(axes, x, means, [cell["interval"] for cell in cells], looks[name], name)
-    axes.set_title("Test accuracy, %")
+            means = scale * np.array([cell["mean"] for cell in cells])
+            _interval_line(axes, x, means, [cell["interval"] for cell in cells], looks[name], name, scale)
+    axes.set_title(f"Test {named(metric)}{', %' if metric.is_share else ''}")
     axes.set_xlabel("Labels (log scale)")
     columns = min(len(names), 5 if width > NARROW else 2)
     figure.legend(loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.4)
@@ -75,7 +84,8 @@ def paired_difference(summary: Summary, width: float) -> Figure | None:
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(width, 0.4 + 2.5 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
-    margin = 100 * summary["margin"]
+    metric, scale = _metric(summary)
+    margin = scale * summary["margin"]
     for axes, name in zip(grid, names, strict=False):
         label_axis(axes, summary["budgets"], most=3 if columns > 1 else 8)
         axes.axhspan(-margin, margin, color=BAND, linewidth=0)
@@ -85,10 +95,12 @@ def paired_difference(summary: Summary, width: float) -> Figure | None:
         for row in rows_of_arm:
             hollow = row["verdict"] not in DECIDED
             look = looks[name] | {"linestyle": "none", "markerfacecolor": SURFACE if hollow else looks[name]["color"]}
-            _interval_line(axes, [row["budget"]], np.array([100 * row["difference"]]), [row["interval"]], look, None)
+            mean = np.array([scale * row["difference"]])
+            _interval_line(axes, [row["budget"]], mean, [row["interval"]], look, None, scale)
     for axes in list(grid)[len(names) :]:
         axes.remove()
-    figure.supylabel(f"Points above {summary['twin']}", fontsize=8.5)
+    ahead = "Points" if metric.is_share else sentence(named(metric))
+    figure.supylabel(f"{ahead} {'below' if metric.lower_is_better else 'above'} {summary['twin']}", fontsize=8.5)
     figure.supxlabel("Labels (log scale)", fontsize=8.5)
     return figure
 
@@ -115,18 +127,19 @@ def effective_data(summary: Summary, width: float) -> Figure | None:
     names = [arm["arm"] for arm in summary["arms"] if arm["arm"] != summary["twin"]]
     budgets = summary["budgets"]
     for axes, measure in zip(figure.subplots(*shape, sharey=True, squeeze=False).flat, measures, strict=True):
-        label_axis(axes, budgets, most=6)
+        label_axis(axes, budgets, most=4 if wide and len(measures) > 2 else 6)
         axes.set_ylim(0.8 * budgets[0], 1.25 * budgets[-1])
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(axes.xaxis.get_major_locator())
         axes.yaxis.set_major_formatter(axes.xaxis.get_major_formatter())
         axes.minorticks_off()
         axes.plot(budgets, budgets, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
-        axes.set_title(f"Labels the twin needs, {MEASURE_TITLES[measure]}")
-        axes.set_xlabel("Labels of the arm (log scale)")
+        axes.set_title(MEASURE_TITLES[measure])
         for place, name in enumerate(names):
             rows = [r for r in summary["effective_data"] if r["arm"] == name and r["measure"] == measure]
             _effective_line(axes, rows, dodge(budgets, place, len(names)), budgets, looks[name], name)
+    figure.supxlabel("Labels of the arm (log scale)", fontsize=8.5)
+    figure.supylabel("Labels the twin needs (log scale)", fontsize=8.5)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=min(len(names), 5 if wide else 2), columnspacing=1.4)
     return figure
@@ -149,10 +162,16 @@ def _effective_line(
         )
 
 
+def _metric(summary: Summary) -> tuple[Metric, int]:
+    """The metric that is judged, and what its values are drawn times: shares are in percent."""
+    metric = Metric(summary["metric"])
+    return metric, 100 if metric.is_share else 1
+
+
 def _interval_line(
-    axes: Axes, x: Sequence[float], means: np.ndarray, intervals: Sequence, look: Mapping, name: str | None
+    axes: Axes, x: Sequence[float], means: np.ndarray, intervals: Sequence, look: Mapping, name: str | None, scale: int
 ) -> None:
-    ends = 100 * np.array([interval or (np.nan, np.nan) for interval in intervals], np.float64)
+    ends = scale * np.array([interval or (np.nan, np.nan) for interval in intervals], np.float64)
     spread = np.abs(ends.T - means) if np.isfinite(ends).any() else None
     weight = 1.9 if look["color"] == INK else 1.5
     axes.errorbar(

@@ -14,11 +14,17 @@ from tlj.evidence.input import input_words, waiting_share
 from tlj.evidence.judging.verdict import MEANINGS
 from tlj.evidence.page.sections import SECTIONS
 from tlj.evidence.runs import Comparison
-from tlj.evidence.words import formatting, wording
+from tlj.evidence.scores.judged import Metric
+from tlj.evidence.words import formatting, metric_words, wording
 
 TEMPLATES = Path(__file__).parent / "templates"
 GLYPHS = {"helps": "▲", "helps-small": "△", "hurts": "▼", "equivalent": "=", "undecided": "?"}
-MEASURES = {"nll": "By test loss (mean negative log-likelihood)", "error": "By test error rate"}
+MEASURES = {
+    "nll": "By test loss (mean negative log-likelihood)",
+    "error": "By test error rate",
+    "nll_scaled": "By test loss after temperature scaling",
+    "loss": "By test loss",
+}
 Summary = Mapping[str, Any]
 
 
@@ -40,12 +46,16 @@ def render_page(comparison: Comparison, summary: Summary, figures: Mapping[str, 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= formatting.FILTERS
+    metric = Metric(summary["metric"])
+    environment.filters |= formatting.FILTERS | metric_words.filters(metric)
     arms = [arm["arm"] for arm in summary["arms"]]
     others = [arm for arm in arms if arm != summary["twin"]]
     curves = summary["effective_data_curves"]
     return environment.get_template("report.html.j2").render(
         s=summary,
+        metric=metric,
+        metric_name=metric_words.named(metric),
+        metric_unit=metric_words.unit(metric),
         sections=[section.name for section in SECTIONS],
         contexts={section.name: section.context(comparison, summary) for section in SECTIONS},
         figures={name: {width: Markup(svg) for width, svg in pair.items()} for name, pair in figures.items()},
@@ -66,7 +76,6 @@ def render_page(comparison: Comparison, summary: Summary, figures: Mapping[str, 
         ],
         any_flagged=any(row["flagged"] for row in summary["effective_data"]),
         curve_warnings=[_curve_warning(curve, summary["twin"]) for curve in curves if curve["warning"]],
-        cost_words=_cost_words(summary["cost"]),
         finished=len(comparison.runs),
         declared_runs=len(comparison.runs) + len(comparison.missing),
         missing_by_arm=[{"arm": arm, "count": n} for arm, n in Counter(r["arm"] for r in summary["missing"]).items()],
@@ -83,13 +92,14 @@ def _facts(comparison: Comparison, summary: Summary) -> list[tuple[str, str]]:
     family = model.pop("family", None)
     size = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in model.items())
     grid = [len(summary[key]) for key in ("arms", "budgets", "seeds")]
+    of_accuracy = " of accuracy" if summary["metric"] == "accuracy" else ""
     facts = [
         ("Task", summary["task"]),
         ("Backbone from", summary["source_task"] or "given parameters"),
         ("Model", f"{family or 'unnamed'}{f' ({size})' if size else ''}"),
         ("Grid", f"{grid[0]} arms × {grid[1]} label budgets × {grid[2]} seeds"),
         ("Test set", f"{summary['test_examples']:,} examples" if summary["test_examples"] else "not opened yet"),
-        ("Margin", f"{formatting.points_plain(summary['margin'])} of {summary['metric']}"),
+        ("Margin", metric_words.margin(summary["margin"], Metric(summary["metric"])) + of_accuracy),
     ]
     return [(name, str(value)) for name, value in facts]
 
@@ -135,28 +145,23 @@ def _curve_warning(curve: Mapping, twin: str) -> str:
     )
 
 
-def _cost_words(cost: Mapping) -> str:
-    if not any(row["step_s"] for row in cost["arms"]):
-        timed = "Step times have not been measured yet."
-    else:
-        timed = (
-            f"Step time is the median [5th, 95th percentile] of windows measured alone on the idle machine "
-            f"({cost['devices']} × {cost['device']}); accelerator-seconds are step time × steps × devices."
-        )
-    relative = f" Relative figures are to {cost['reference']}, which trains everything." if cost["reference"] else ""
-    return timed + relative + " Training the source of the backbone is not included."
-
-
 def _alternatives(summary: Summary) -> dict[str, str]:
-    arms = [arm["arm"] for arm in summary["arms"]]
+    arms, metric = [arm["arm"] for arm in summary["arms"]], Metric(summary["metric"])
+    name, percent = metric_words.named(metric), " %" if metric.is_share else ""
+    unit = " in points" if metric.is_share else ""
+    measure = "error" if any(row["measure"] == "error" for row in summary["effective_data"]) else "loss"
     return {
-        "label_efficiency": "Line chart of test accuracy over label budget. "
-        + _ends(summary["cells"], arms, lambda cell: f"{formatting.percent(cell['mean'])} %"),
-        "paired_difference": f"Charts of the difference to {summary['twin']} in points over label budget. "
-        + _ends(summary["verdicts"], arms, lambda row: f"{wording.points(row['difference'])} ({row['verdict']})"),
-        "effective_data": f"Charts of the labels that {summary['twin']} needs over an arm's labels. By test error: "
+        "label_efficiency": f"Line chart of test {name} over label budget. "
+        + _ends(summary["cells"], arms, lambda cell: metric_words.value(cell["mean"], metric) + percent),
+        "paired_difference": f"Charts of the difference to {summary['twin']}{unit} over label budget. "
         + _ends(
-            [row for row in summary["effective_data"] if row["measure"] == "error"],
+            summary["verdicts"],
+            arms,
+            lambda row: f"{metric_words.difference(row['difference'], metric)} ({row['verdict']})",
+        ),
+        "effective_data": f"Charts of the labels that {summary['twin']} needs over an arm's labels. By test {measure}: "
+        + _ends(
+            [row for row in summary["effective_data"] if row["measure"] == measure],
             arms,
             lambda row: f"{formatting.bound(row)}{wording.count(row['effective_labels'])}",
         ),

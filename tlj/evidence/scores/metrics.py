@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-import scipy.special
-from jaxtyping import Float, Float64, Integer
+from jaxtyping import Float, Num
+
+from tlj.evidence.predictions import CLASSES, NUMBERS, kind_of
+from tlj.evidence.scores import classes, multilabel, regression
+from tlj.evidence.scores.calibration import fit_temperature
+
+Labelled = tuple[Float[np.ndarray, "example class"], Num[np.ndarray, "example ..."]]
 
 
 @dataclass(frozen=True)
@@ -14,66 +22,68 @@ class Scores:
     """What one run reached on its test set.
 
     Args:
-      accuracy: the share of examples whose largest logit is the label, in [0, 1].
-      loss: the mean negative log-likelihood in nats; infinite where a logit is not finite.
+      accuracy: the share of examples whose largest logit is the label, in [0, 1]; of sets of classes the share of
+        examples whose set is exactly right; None of numbers.
+      loss: the mean loss of the task, in nats for classes; infinite where a logit is not finite.
       examples: the number of test examples.
+      values: every metric by name; None where it is not defined.
+      details: ``confusion`` and ``reliability`` of a run of classes, where they were asked for.
+      temperature: that the logits are divided by after scaling; None without validation examples.
+      groups: what the groups of the test set reached; None where the data have no groups.
+      shifts: what each shifted test set reached, by name.
+      best: the scores of the run's best checkpoint; None where it was not tested.
     """
 
-    accuracy: float
+    accuracy: float | None
     loss: float
     examples: int
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float | None = None
+    groups: Any = None
+    shifts: Mapping[str, Any] = field(default_factory=dict)
+    best: Scores | None = None
 
     @property
-    def floored_error(self) -> float:
+    def floored_error(self) -> float | None:
         """The error rate, held at half an example: a run without an error still has a finite log error."""
-        return max(1.0 - self.accuracy, 0.5 / self.examples)
+        return None if self.accuracy is None else max(1.0 - self.accuracy, 0.5 / self.examples)
+
+    def value(self, name: str) -> float | None:
+        """Returns a metric by name, or None where it is not defined for this run; never NaN or infinite."""
+        value = self.values.get(name, {"accuracy": self.accuracy, "nll": self.loss, "loss": self.loss}.get(name))
+        return None if value is None or not math.isfinite(value) else value
 
 
-def accuracy(logits: Float[np.ndarray, "example class"], labels: Integer[np.ndarray, " example"]) -> float:
-    """Returns the share of examples whose largest logit is the label; a row with a NaN or infinity counts as wrong.
-
-    Args:
-      logits: one row per example, in any float type.
-      labels: class indices.
-
-    Returns:
-      The accuracy, in [0, 1].
-    """
-    right = (np.argmax(logits, axis=1) == labels) & np.isfinite(logits).all(axis=1)
-    return int(right.sum()) / len(labels)
-
-
-def negative_log_likelihood(
-    logits: Float[np.ndarray, "example class"], labels: Integer[np.ndarray, " example"]
-) -> float:
-    """Returns the mean negative log-likelihood of the labels, with the softmax taken in float64.
-
-    Args:
-      logits: one row per example, in any float type.
-      labels: class indices.
-
-    Returns:
-      The mean loss in nats, or infinity where any logit is NaN or infinite.
-    """
-    if not np.isfinite(logits).all():
-        return float("inf")
-    log_probabilities = log_softmax(logits)
-    return float(-log_probabilities[np.arange(len(labels)), labels].mean())
-
-
-def log_softmax(logits: Float[np.ndarray, "example class"]) -> Float64[np.ndarray, "example class"]:
-    """Returns log-probabilities in float64, whatever type the logits have."""
-    return scipy.special.log_softmax(logits.astype(np.float64), axis=1)
-
-
-def score(logits: Float[np.ndarray, "example class"], labels: Integer[np.ndarray, " example"]) -> Scores:
-    """Scores one run.
+def score(
+    logits: Float[np.ndarray, "example class"],
+    labels: Num[np.ndarray, "example ..."],
+    validation: Labelled | None = None,
+    detailed: bool = False,
+) -> Scores:
+    """Scores one run by every metric of its kind of labels.
 
     Args:
       logits: one row per test example.
-      labels: class indices.
+      labels: class indices, rows of 0 and 1, or numbers.
+      validation: logits and labels that the temperature is fitted on; None where there are none.
+      detailed: whether to keep the confusions and the reliability bins, too.
 
     Returns:
-      Accuracy, mean negative log-likelihood and the number of examples.
+      The scores; no logits are kept.
     """
-    return Scores(accuracy(logits, labels), negative_log_likelihood(logits, labels), len(labels))
+    kind, details, temperature = kind_of(labels), {}, None
+    if kind == CLASSES:
+        temperature = None if validation is None else fit_temperature(*validation)
+        values, details = classes.metrics(logits, labels, temperature)
+    else:
+        values = regression.metrics(logits, labels) if kind == NUMBERS else multilabel.metrics(logits, labels)
+    share, loss = ("accuracy", "nll") if kind == CLASSES else ("subset_accuracy", "loss")
+    return Scores(
+        accuracy=values.get(share),
+        loss=math.inf if values[loss] is None else values[loss],
+        examples=len(labels),
+        values=values,
+        details=details if detailed else {},
+        temperature=temperature,
+    )

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from tlj.evidence.judging.verdict import HELPS, Verdicts
 from tlj.evidence.runs import Arm, Comparison
-from tlj.evidence.words.wording import described, listed, quoted, where
+from tlj.evidence.scores.judged import Metric, metric_of, oriented
+from tlj.evidence.words.metric_words import quoted
+from tlj.evidence.words.wording import described, listed, where
 
 TRANSFER, SCRATCH, EQUAL, UNDECIDED, UNKNOWN = "transfer", "scratch", "equal", "undecided", "unknown"
 
@@ -36,9 +38,10 @@ class Evidence:
       twin: the arm that the others are paired with.
       budgets: the label budgets, smallest first.
       verdicts: every ordered pair of arms at every budget.
-      means: mean accuracy by (arm, budget).
-      margin: the margin of the verdicts, as an accuracy.
+      means: mean of the judged metric by (arm, budget), so that more is better.
+      margin: the margin of the verdicts, in the unit of the metric.
       unfinished: how many of the declared runs are missing, and how many were declared.
+      metric: what the comparison is judged by.
     """
 
     arms: tuple[Arm, ...]
@@ -48,11 +51,17 @@ class Evidence:
     means: Mapping[tuple[str, int], float]
     margin: float
     unfinished: tuple[int, int]
+    metric: Metric = Metric()
 
     @property
     def transferred(self) -> list[Arm]:
         """The arms that start from pretrained parameters."""
         return [arm for arm in self.arms if arm.role == "transfer"]
+
+    def total(self, arm: Arm, budgets: Sequence[int]) -> float:
+        """The means of an arm summed over budgets, more is better; a budget without runs counts as the worst mean."""
+        worst = min((0.0, *self.means.values()))
+        return sum(self.means.get((arm.name, budget), worst) for budget in budgets)
 
     def against_twin(self, arm: Arm, budget: int) -> str | None:
         """The verdict on an arm against the twin, or None where it has not been run."""
@@ -62,7 +71,9 @@ class Evidence:
     def gain(self, arm: Arm, budget: int) -> str:
         """The difference to the twin with its interval, in words; marked where it is under the margin."""
         row = self.verdicts[arm.name, self.twin.name, budget]
-        return quoted(row.difference.estimate) + (", under the margin," if row.verdict == "helps-small" else "")
+        return quoted(row.difference.estimate, self.metric) + (
+            ", under the margin," if row.verdict == "helps-small" else ""
+        )
 
 
 def evidence_of(comparison: Comparison, verdicts: Verdicts) -> Evidence:
@@ -78,8 +89,8 @@ def evidence_of(comparison: Comparison, verdicts: Verdicts) -> Evidence:
     means = {}
     for arm in comparison.arms:
         for budget in comparison.budgets:
-            if cell := comparison.cell(arm.name, budget):
-                means[arm.name, budget] = sum(scores.accuracy for scores in cell.values()) / len(cell)
+            if cell := oriented(comparison, arm.name, budget):
+                means[arm.name, budget] = sum(cell.values()) / len(cell)
     return Evidence(
         arms=comparison.arms,
         twin=next(arm for arm in comparison.arms if arm.name == comparison.twin),
@@ -88,6 +99,7 @@ def evidence_of(comparison: Comparison, verdicts: Verdicts) -> Evidence:
         means=means,
         margin=float(comparison.declared["margin"]),
         unfinished=(len(comparison.missing), len(comparison.missing) + len(comparison.runs)),
+        metric=metric_of(comparison),
     )
 
 
@@ -170,7 +182,7 @@ def _beats(evidence: Evidence, arm: Arm, other: Arm, budget: int) -> bool:
 
 
 def _best(evidence: Evidence, arms: Sequence[Arm], budgets: Sequence[int]) -> Arm | None:
-    return max(arms, key=lambda arm: sum(evidence.means.get((arm.name, b), 0.0) for b in budgets), default=None)
+    return max(arms, key=lambda arm: evidence.total(arm, budgets), default=None)
 
 
 def _clauses(kind: str, stretches: Sequence[Stretch], evidence: Evidence) -> list[str]:

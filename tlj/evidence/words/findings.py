@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from tlj.evidence.judging.statistics import seeds_to_reach
+from tlj.evidence.judging.statistics import CONFIDENCE, seeds_to_reach
 from tlj.evidence.judging.verdict import HELPS, PairVerdict
 from tlj.evidence.labels.effective_data import EffectiveData
 from tlj.evidence.runs import Arm, Comparison
 from tlj.evidence.words.answer import TRANSFER, Evidence, Stretch, stretches_of
-from tlj.evidence.words.wording import count, described, factor, listed, of_labels, quoted, sentence, where
+from tlj.evidence.words.metric_words import ACCURACY, named, quoted
+from tlj.evidence.words.wording import count, described, factor, listed, of_labels, sentence, where
 
 AGAINST_TWIN = {
     "helps": "gains on scratch",
@@ -42,7 +43,7 @@ def findings(evidence: Evidence, effective: Sequence[EffectiveData]) -> list[str
     lead = _lead(evidence, stretches)
     if lead is None:
         return []
-    said = [_labels_saved(lead, stretches, effective)]
+    said = [_labels_saved(lead, stretches, effective, evidence.metric.lower_is_better)]
     said += [_trajectory(evidence, arm, lead) for arm in evidence.transferred if arm != lead]
     if not any(stretch.decision == TRANSFER and stretch.arm == lead for stretch in stretches):
         said.append(_trajectory(evidence, lead, None))
@@ -55,16 +56,22 @@ def _lead(evidence: Evidence, stretches: Sequence[Stretch]) -> Arm | None:
     if won:
         return max(won, key=lambda stretch: len(stretch.budgets)).arm
     run = [arm for arm in evidence.transferred if any(evidence.against_twin(arm, b) for b in evidence.budgets)]
-    return max(run, key=lambda arm: sum(evidence.means.get((arm.name, b), 0.0) for b in evidence.budgets), default=None)
+    return max(run, key=lambda arm: evidence.total(arm, evidence.budgets), default=None)
 
 
-def _labels_saved(lead: Arm, stretches: Sequence[Stretch], effective: Sequence[EffectiveData]) -> str:
+def _labels_saved(
+    lead: Arm, stretches: Sequence[Stretch], effective: Sequence[EffectiveData], lower_is_better: bool
+) -> str:
     won = [b for s in stretches if s.decision == TRANSFER and s.arm == lead for b in s.budgets]
-    rows = {row.budget: row for row in effective if row.arm == lead.name and row.measure == "error"}
+    measured = [row for row in effective if row.arm == lead.name and row.measure in ("error", "nll", "loss")]
+    # By what a comparison of losses is judged by, too; sets of classes and numbers have the loss alone.
+    by_loss = lower_is_better or not any(row.measure == "error" for row in measured)
+    rows = {row.budget: row for row in measured if (row.measure != "error") == by_loss}
     told = [rows[budget] for budget in dict.fromkeys((won[0], won[-1])) if budget in rows] if won else []
     if not told:
         return ""
-    return sentence(f"in labels, judged by test error: {listed(_worth(row) for row in told)}.")
+    measure = "loss" if by_loss else "error"
+    return sentence(f"in labels, judged by test {measure}: {listed(_worth(row) for row in told)}.")
 
 
 def _worth(row: EffectiveData) -> str:
@@ -93,7 +100,7 @@ def _stretches(evidence: Evidence, arm: str, against: str, words: dict[str, str]
         text = f"{words[verdict]} {where([row.budget for row in stretch], budgets)}"
         if numbers and verdict in (*HELPS, "hurts"):
             largest = max(stretch, key=lambda row: abs(row.difference.estimate.mean))
-            text += f" ({quoted(largest.difference.estimate)}" + (
+            text += f" ({quoted(largest.difference.estimate, evidence.metric)}" + (
                 ")" if len(stretch) == 1 else f" at {largest.budget:,})"
             )
         parts.append(text)
@@ -109,12 +116,14 @@ def _control(evidence: Evidence, control: Arm, lead: Arm) -> str:
     if not rows:
         return _trajectory(evidence, control, None)
     whole, scale, features = max(rows, key=lambda row: row[0].difference.estimate.mean)
+    of_all, of_scale, of_features = (
+        quoted(row.difference.estimate, evidence.metric) for row in (whole, scale, features)
+    )
     verdict = {"hurts": "costs", "helps": "gives", "helps-small": "gives"}.get(scale.verdict, "gives no sure gain,")
     text = (
         f"of the gain of {pretrained.name} at {of_labels(whole.budget)}, "
-        f"{quoted(whole.difference.estimate)}, the scale of the weights alone ({control.name}: each leaf redrawn with "
-        f"its pretrained mean and variance) {verdict} {quoted(scale.difference.estimate)}, and the features add "
-        f"{quoted(features.difference.estimate)}"
+        f"{of_all}, the scale of the weights alone ({control.name}: each leaf redrawn with "
+        f"its pretrained mean and variance) {verdict} {of_scale}, and the features add {of_features}"
     )
     against = {verdict: words.format(lead=control.name) for verdict, words in AGAINST_LEAD.items()}
     parts = _stretches(evidence, pretrained.name, control.name, against, numbers=False)
@@ -148,15 +157,15 @@ def notes(evidence: Evidence, test_examples: int | None) -> list[str]:
     seeds = max(len(row.seeds) for row in rows)
     floor = min(row.difference.p_floor for row in rows)
     said = [
-        f"Intervals are 95 % t intervals over {seeds} seed{'s' if seeds > 1 else ''}. A seed draws the labelled "
+        f"Intervals are 95 % t intervals over {seeds} seed{'s' if seeds > 1 else ''}{_two_looks(rows)}. "
+        "A seed draws the labelled "
         "examples, the weights that are not pretrained and the order of the batches, so an interval covers all three. "
         "It does not cover the pretraining, which was done once for all seeds, nor the drawing of the "
-        f"{test_examples:,} test examples, which are the same for every run: one of them more or less is "
-        f"{100 / test_examples:.2f} points.",
+        f"{test_examples:,} test examples, which are the same for every run{_one_example(evidence, test_examples)}.",
         "An arm and its twin share, seed by seed, the labelled examples, the batches, the augmentation and the initial "
         "head, except where a declared difference says otherwise, so differences are taken within seeds.",
-        "Intervals of effective data take the runs of different budgets and arms to vary independently; they share "
-        "labelled examples, so the intervals may be somewhat too narrow or too wide.",
+        "Intervals of effective data come from resampled runs: residuals are pooled over budgets and arms, and what a "
+        "seed does to the whole curve of an arm is kept together, because its label budgets share examples.",
     ]
     if floor > 0.05:
         said.append(
@@ -168,9 +177,40 @@ def notes(evidence: Evidence, test_examples: int | None) -> list[str]:
     if len(rows) > 1:
         said.append(
             f"There are {len(rows)} verdicts against {evidence.twin.name}, none corrected for the others: each would "
-            "exclude zero by chance one time in twenty if its arms did not differ."
+            f"exclude zero by chance one time in twenty if its arms did not differ.{_holm(rows)}"
         )
     return said
+
+
+def _two_looks(rows: Sequence[PairVerdict]) -> str:
+    confidence = rows[0].confidence
+    if confidence == CONFIDENCE:
+        return ""
+    return (
+        f"; those of differences are {100 * confidence:.4g} % intervals, so that a second look at undecided cells, "
+        "with more seeds, leaves one false difference in twenty"
+    )
+
+
+def _holm(rows: Sequence[PairVerdict]) -> str:
+    """Says how many verdicts stay as they are when all arms at a label budget are taken together."""
+    decided = [row for row in rows if row.verdict != "undecided" and row.verdict_holm is not None]
+    if not decided or all(len([r for r in rows if r.budget == row.budget]) == 1 for row in rows):
+        return ""
+    stay = sum(row.survives for row in decided)
+    return (
+        f" Corrected by Holm's method for the arms at the same label budget, {stay} of the {len(decided)} that decide "
+        "something stay as they are. The answer goes by the uncorrected ones: each was declared as a comparison of "
+        "its own."
+    )
+
+
+def _one_example(evidence: Evidence, test_examples: int) -> str:
+    if evidence.metric == ACCURACY:
+        return f": one of them more or less is {100 / test_examples:.2f} points"
+    if evidence.metric.lower_is_better:
+        return f". Less {named(evidence.metric)} is better, so a positive difference is less of it"
+    return ""
 
 
 def parity(comparison: Comparison) -> str:

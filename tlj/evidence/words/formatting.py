@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from tlj.evidence.judging.power import MOST_MORE
 from tlj.evidence.words.wording import count, factor, points, points_interval
 
 NOTHING = "–"
@@ -67,6 +68,22 @@ def ratio(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.2f}×"
 
 
+def p_or_none(p: float | None) -> str:
+    """Returns a p to two digits, or nothing where there is none; a tiny one is said to be under 0.0001."""
+    return NOTHING if p is None else "<0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def lost_to_holm(row: Mapping) -> bool:
+    """Returns whether Holm's correction turns a verdict into another."""
+    return row.get("verdict_holm") not in (None, row["verdict"])
+
+
+def more_seeds(row: Mapping) -> str:
+    """Returns how many seeds an undecided verdict lacks, ``about 7 more seeds``, ``over 100 more seeds``."""
+    more = row["more_seeds"]
+    return "over 100 more seeds" if more > MOST_MORE else f"about {more} more seed{'s' if more > 1 else ''}"
+
+
 def bound(row: Mapping) -> str:
     """Returns ``≥ ``, ``≤ `` or nothing, for an effective data row."""
     return _bound(row["censored"])
@@ -78,6 +95,14 @@ def multiplier_interval(row: Mapping) -> str:
         return ""
     ends = zip(row["multiplier_interval"], row["interval_censored"], strict=True)
     return "[" + ", ".join(_bound(censored) + factor(end).removesuffix("×") for end, censored in ends) + "]"
+
+
+def labels_interval(row: Mapping) -> str:
+    """Returns an interval of labels, its censored ends marked, ``[12, ≥ 538]``."""
+    if row["interval"] is None:
+        return ""
+    ends = zip(row["interval"], row["interval_censored"], strict=True)
+    return "[" + ", ".join(_bound(censored) + count(end) for end, censored in ends) + "]"
 
 
 def _three_digits(value: float) -> str:
@@ -94,8 +119,12 @@ FILTERS: dict[str, Callable] = {
     "count": count,
     "factor": factor,
     "labels": whole,
+    "labels_interval": labels_interval,
+    "lost_to_holm": lost_to_holm,
+    "more_seeds": more_seeds,
     "multiplier_interval": multiplier_interval,
     "p": p_value,
+    "p_or_none": p_or_none,
     "p_words": p_words,
     "percent": percent,
     "percents": percents,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tlj.evidence.judging.statistics import Estimate
 from tlj.evidence.runs import Arm
 
 MINUS = "\N{MINUS SIGN}"
@@ -20,11 +19,6 @@ def points(difference: float, signed: bool = True) -> str:
 def points_interval(interval: Sequence[float] | None) -> str:
     """Returns an interval in percentage points, ``[−0.3, 3.4]``, or nothing where there is none."""
     return "" if interval is None else f"[{points(interval[0], signed=False)}, {points(interval[1], signed=False)}]"
-
-
-def quoted(estimate: Estimate) -> str:
-    """Returns a difference with its interval, ``+12.3 points [10.1, 14.5]``."""
-    return f"{points(estimate.mean)} points {points_interval(estimate.interval)}".rstrip()
 
 
 def count(labels: float) -> str:

@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from tlj.errors import unknown_name
+from tlj.errors import InputError, unknown_name
 from tlj.pretrained.export.files import Writer, as_text, check_directory, write_directory
 from tlj.pretrained.export.huggingface import huggingface_files
 from tlj.pretrained.export.model_card import model_card
@@ -49,5 +49,8 @@ def export(model: Model, directory: str | os.PathLike[str], format: str = "huggi
         or is not empty; nothing is left behind.
     """
     check_export(directory, format)
+    if format != "stablehlo" and model.spec.head_layers:
+        what = f"a head of {len(model.spec.head_layers) + 1} layers has no place in the {format} layout"
+        raise InputError(what, where="--format", do="use --format=stablehlo")
     files = {**FORMATS[format](model), "README.md": as_text(model_card(model, format))}
     return write_directory(pathlib.Path(directory), files)

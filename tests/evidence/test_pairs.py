@@ -1,0 +1,111 @@
+import json
+
+import pytest
+
+from tlj.errors import InputError
+from tlj.evidence.pairs import check_pairs
+from tlj.evidence.report import write_report
+from tlj.evidence.runs import read_comparison
+
+CONFIG = {
+    "strategy": "full",
+    "init": "pretrained",
+    "seed": 0,
+    "optimizer": {"learning_rate": 1e-3},
+    "data": {"augment": {"shift": 1}, "threads": 0},
+    "groups": {},
+}
+PAIR = {"split": "a", "first_batch": "b", "preprocessing": "c"}
+
+
+@pytest.fixture
+def pair(make_comparison, tmp_path):
+    """A comparison of two arms with configs and what they read, and the folder of the transferred run."""
+    directory = make_comparison(
+        tmp_path / "c",
+        arms=("scratch", "full"),
+        budgets=(10,),
+        seeds=(0, 1),
+        accuracies={"scratch": (0.5,), "full": (0.6,)},
+    )
+    for arm in ("scratch", "full"):
+        for seed in (0, 1):
+            run = directory / "runs" / arm / "10" / str(seed)
+            own = {**CONFIG, "seed": seed, **({} if arm == "full" else {"strategy": "scratch", "init": "scratch"})}
+            (run / "config.json").write_text(json.dumps(own))
+            summary = json.loads((run / "summary.json").read_text())
+            (run / "summary.json").write_text(json.dumps({**summary, "pair": PAIR}))
+    return directory, directory / "runs" / "full" / "10" / "1"
+
+
+def edit(path, **changes):
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, **changes}))
+
+
+def declare(directory, **changes):
+    content = json.loads((directory / "comparison.json").read_text())
+    content["arms"][1] |= changes.pop("arm", {})
+    (directory / "comparison.json").write_text(json.dumps({**content, **changes}))
+
+
+def test_a_pair_that_differs_in_strategy_and_init_alone_is_one(pair):
+    check_pairs(read_comparison(pair[0]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"optimizer": {"learning_rate": 3e-3}}, "optimizer.learning_rate (0.001 against 0.003)"),
+        ({"data": {"augment": {"shift": 0}, "threads": 0}}, "data.augment.shift (1 against 0)"),
+    ],
+)
+def test_a_planted_difference_of_configs_is_refused_by_the_report(pair, changes, named):
+    directory, run = pair
+    edit(run / "config.json", **changes)
+    with pytest.raises(InputError) as caught:
+        write_report(directory)
+    assert named in caught.value.what
+    assert caught.value.where == str(run)
+    assert not (directory / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("split", "the examples"), ("first_batch", "the first batch"), ("preprocessing", "the preprocessing")],
+)
+def test_what_a_run_read_otherwise_than_its_twin_is_refused(pair, key, words):
+    directory, run = pair
+    edit(run / "summary.json", pair={**PAIR, key: "other"})
+    with pytest.raises(InputError, match=words):
+        check_pairs(read_comparison(directory))
+
+
+def test_what_was_declared_or_tuned_may_differ(pair):
+    directory, run = pair
+    edit(run / "config.json", optimizer={"learning_rate": 3e-3})
+    declare(directory, arm={"declared": {"optimizer.learning_rate": 3e-3}})
+    check_pairs(read_comparison(directory))
+    declare(directory, arm={"declared": {}}, tuning={"spaces": {"full": {"optimizer.learning_rate": "1e-4 to 1"}}})
+    check_pairs(read_comparison(directory))
+
+
+def test_a_declared_difference_of_the_data_may_change_what_is_read(pair):
+    directory, run = pair
+    edit(run / "config.json", data={"augment": {"shift": 2}, "threads": 0})
+    edit(run / "summary.json", pair={**PAIR, "first_batch": "other"})
+    declare(directory, arm={"declared": {"data": {"augment": {"shift": 2}}}})
+    check_pairs(read_comparison(directory))
+
+
+def test_how_a_run_was_carried_out_makes_no_difference(pair):
+    directory, run = pair
+    edit(run / "config.json", data={"augment": {"shift": 1}, "threads": 8})
+    check_pairs(read_comparison(directory))
+
+
+def test_runs_of_an_earlier_version_without_those_files_are_taken_as_they_are(pair):
+    directory, run = pair
+    (run / "config.json").unlink()
+    edit(run / "summary.json", pair=None)
+    check_pairs(read_comparison(directory))

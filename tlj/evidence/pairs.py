@@ -1,0 +1,95 @@
+"""The check that a pair is a pair: its two runs differ in init, strategy and what was declared, and in nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tlj.errors import InputError
+from tlj.evidence.run_files import Run
+from tlj.evidence.runs import Comparison
+
+# What a pair may always differ in: the two things that are compared, and the rules that a strategy is made of.
+FREE = frozenset({"strategy", "init", "rules"})
+# What changes the examples of a pair or their order, where it is declared.
+_OF_THE_DATA = ("data.", "global_batch_size", "optimizer.accumulate", "parallel.")
+# How a run is carried out on a machine: no number depends on it but for the last bits.
+_CARRYING_OUT = (
+    *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat", "parallel."),
+    *("checkpoint.", "log.", "evaluate.batch_size"),
+)
+
+
+def check_pairs(comparison: Comparison) -> None:
+    """Checks every arm's run against its twin's of the same label budget and seed, from what the runs wrote down.
+
+    The two resolved configs are compared again, and the digests of what each run really read: its examples, its first
+    batch and what was done to its inputs. A comparison of runs that were put together, edited or made by another
+    version is caught here.
+
+    Args:
+      comparison: as it was read.
+
+    Raises:
+      InputError: naming the first run that differs from its twin in what was not declared.
+    """
+    allowed = {arm.name: _allowed(comparison, arm.name) for arm in comparison.arms}
+    twins = {(run.key.budget, run.key.seed): run for run in comparison.runs if run.key.arm == comparison.twin}
+    configs = {key: _config(comparison, twin) for key, twin in twins.items()}
+    for run in comparison.runs:
+        place = run.key.budget, run.key.seed
+        if run.key.arm == comparison.twin or place not in twins:
+            continue
+        own = allowed[run.key.arm] | allowed[comparison.twin]
+        confounds = _differences(_config(comparison, run), configs[place], own)
+        confounds += _read_otherwise(run, twins[place], own)
+        if confounds:
+            raise InputError(
+                f"arm and twin differ in more than strategy and init: {', '.join(confounds)}",
+                where=str(comparison.directory / run.key.path),
+                do="remove that run and run `tlj compare` again, or declare the difference in another comparison",
+            )
+
+
+def _allowed(comparison: Comparison, arm: str) -> frozenset[str]:
+    """The keys that an arm was declared to have for itself, and those that were tuned."""
+    entry = next(entry for entry in comparison.declared["arms"] if entry["arm"] == arm)
+    tuned = ((comparison.declared.get("tuning") or {}).get("spaces") or {}).get(arm) or {}
+    return frozenset({*_flat(entry.get("declared") or {}), *(entry.get("diff") or {}), *tuned})
+
+
+def _config(comparison: Comparison, run: Run) -> dict[str, Any]:
+    path = comparison.directory / run.key.path / "config.json"
+    return _flat(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _flat(nested: Mapping[str, Any], start: str = "") -> dict[str, Any]:
+    leaves = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            leaves |= _flat(value, f"{start}{name}.")
+        else:
+            leaves[start + name] = value
+    return leaves
+
+
+def _differences(own: Mapping[str, Any], twin: Mapping[str, Any], allowed: Iterable[str]) -> list[str]:
+    if not own or not twin or own == twin:
+        return []
+    keys = sorted(key for key in own.keys() | twin.keys() if own.get(key) != twin.get(key))
+    free = {*allowed, *FREE}
+    # A run that an earlier version made may lack a key: absent is what that version did.
+    return [
+        f"{key} ({twin[key]!r} against {own[key]!r})"
+        for key in keys
+        if key not in free and key in own and key in twin and not key.startswith(_CARRYING_OUT)
+    ]
+
+
+def _read_otherwise(run: Run, twin: Run, allowed: Iterable[str]) -> list[str]:
+    own, other = run.summary.get("pair") or {}, twin.summary.get("pair") or {}
+    if any(key.startswith(_OF_THE_DATA) for key in allowed):
+        return []
+    names = {"split": "the examples", "first_batch": "the first batch", "preprocessing": "the preprocessing"}
+    return [words for key, words in names.items() if key in own and key in other and own[key] != other[key]]

@@ -1,0 +1,137 @@
+"""All of a comparison checked before any of it is trained: a mistake in the last arm costs no work on the first."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from tlj import config as configuration
+from tlj.errors import InputError
+from tlj.evidence.judging.adaptive import seeds_rule
+from tlj.evidence.money.prices import read_prices
+from tlj.experiments.arms import Arm
+from tlj.experiments.grid import Grid
+from tlj.experiments.runner import check_same_config
+from tlj.experiments.screening import source_data
+from tlj.experiments.tuning import check_tuning, first_trials
+from tlj.metric_names import judged_metric
+from tlj.named_paths import named_path
+from tlj.training.setup import Setup, set_up
+
+
+def declared_rules(config: ConfigDict) -> dict[str, Any]:
+    """Returns what a comparison is judged by, as ``comparison.json`` has it: fixed before the first run.
+
+    Args:
+      config: of the comparison.
+
+    Raises:
+      InputError: for a metric that the task has not, or a second look after one seed.
+    """
+    return {
+        "metric": judged_metric(config.metric, config.task),
+        "margin": config.margin,
+        "seeds_rule": seeds_rule(len(config.seeds), config.most_seeds).to_json() if config.most_seeds else None,
+    }
+
+
+def _check_workdir(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> None:
+    """Checks that the workdir is new or holds this comparison, judged by the rules that it began with."""
+    if (workdir / "manifest.json").exists():
+        raise InputError("a run, not a comparison", where=str(workdir), do="give another --workdir")
+    begun, rules = workdir / "comparison.json", declared_rules(config)
+    before = json.loads(begun.read_text()) if begun.exists() else {}
+    changed = [name for name, rule in rules.items() if name in before and before[name] != rule]
+    if changed and any((workdir / run.folder / "summary.json").exists() for run in grid.runs):
+        name = changed[0]
+        where = "config.most_seeds" if name == "seeds_rule" else f"config.{name}"
+        told = ("no rule" if rule is None else rule for rule in (before[name], rules[name]))
+        raise InputError(
+            "the {} was declared as {} before the first run and is {} now".format(name.replace("_", " "), *told),
+            where=where,
+            do="keep it, or use another --workdir",
+        )
+
+
+def check_prices(config: ConfigDict) -> None:
+    """Checks the file of prices, and that there is one where dollars are to end a comparison.
+
+    Raises:
+      InputError: where it cannot be read.
+    """
+    if config.prices:
+        read_prices(named_path(config.prices, "config.prices"))
+    elif config.exit.dollars:
+        do = "name a file, such as configs/prices.toml"
+        raise InputError("dollars are to end it, and nothing says what an hour costs", where="config.prices", do=do)
+
+
+def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> dict[str, Setup]:
+    """Sets every run up without training anything, so that a mistake in the last arm costs no work on the first.
+
+    Args:
+      config: of the comparison.
+      grid: its runs.
+      workdir: of the comparison.
+
+    Returns:
+      A setup of each arm, for its label table; one that a source is to be trained for has none.
+
+    Raises:
+      InputError: for anything in the config that cannot be done.
+    """
+    _check_workdir(config, grid, workdir)
+    check_tuning(config, grid)
+    check_prices(config)
+    setups = {}
+    for run in grid.runs:
+        if not config.tuning.trials:
+            # Those of a search are checked once it has chosen.
+            check_same_config(workdir / run.folder, run.config)
+        # The source that a run will load may not be there yet; its architecture is known from the config.
+        known = {**run.config, "model": {**run.config["model"], "source": ""}} if grid.source else run.config
+        try:
+            setups[run.arm.name] = set_up(known, workdir, needs_source=not grid.source)
+        except InputError as error:
+            raise _of_arm(error, run.arm, config) from error
+    for trial in first_trials(config, grid):
+        for run in trial.runs:
+            check_same_config(workdir / run.folder, run.config)
+    if grid.source:
+        _check_source(config, grid.source, workdir, next(iter(setups.values())))
+    # What is screened is looked at after the source is trained: a mistake in its name is told before.
+    source_data(config, grid, next(iter(setups.values())).spec)
+    return setups
+
+
+def _of_arm(error: InputError, arm: Arm, config: ConfigDict) -> InputError:
+    """Returns the error with the arm it is about, under the key that the user wrote."""
+    where = error.where
+    if where == "config.strategy":
+        where = f"config.arms[{[configuration.arm_name(text) for text in config.arms].index(arm.name)}]"
+    do = error.do
+    if where.startswith("config.groups."):
+        do = f"{do}; settings of one arm's groups go under config.declared"
+    return InputError(f"{error.what} (arm {arm.name!r})", where=where, nearest=error.nearest, do=do)
+
+
+def _check_source(config: ConfigDict, source: dict[str, Any], workdir: pathlib.Path, arm: Setup) -> None:
+    """Checks that the source to be trained is the one the runs will load, and that they can."""
+    check_same_config(workdir / "source", source)
+    # The head is each run's own.
+    own = dict(num_classes=arm.spec.num_classes, head_layers=arm.spec.head_layers)
+    spec = dataclasses.replace(set_up(source, workdir).spec, **own)
+    if spec != arm.spec:
+        raise InputError(
+            f"the source would be {spec}, the runs {arm.spec}", where="config.pretrain.model", do="make them the same"
+        )
+    if config.model.source != "source":
+        raise InputError(
+            f"config.pretrain makes the model source in 'source', but the source is {config.model.source!r}",
+            where="config.model.source",
+            do="set it to 'source', or empty config.pretrain",
+        )
