@@ -79,7 +79,7 @@ KEYS: dict[str, Key] = {
     "task": Key("multiclass", _TASK, "what labels are, which decides loss and metrics; README, Tasks"),
     "dtype": Key("float32", one_of("float32", "bfloat16"), "type of the computation; parameters are float32"),
     "remat": Key("none", _REMAT, "what of a block is kept for the backward pass, by JAX's policies; none: everything"),
-    "margin": Key(0.005, _FRACTION, "smallest difference in accuracy that matters; 0.005 is half a point"),
+    "margin": Key(0.005, _POSITIVE, "smallest difference that matters, in the unit of metric; 0.005 is half a point"),
     "metric": Key("", _ANY_TEXT, "metric a comparison is judged by; empty: the task's own"),
     "parities": Key(("steps",), _PARITIES, "what arms have alike: steps, flops, seconds; best: each at its best step"),
     "most_seeds": Key(0, whole(0), "seeds up to which runs are added where an interval straddles zero; 0 adds none"),

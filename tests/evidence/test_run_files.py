@@ -17,7 +17,8 @@ def write_run(directory, path, splits, classes=3):
     """A run whose every split has its own logits; returns them by split."""
     rng, rows, found = np.random.default_rng(len(path)), {"id": [], "label": [], "logits": [], "split": []}, {}
     for split, count in splits.items():
-        labels, logits = np.arange(count) % classes, rng.normal(size=(count, classes)).astype(np.float32)
+        labels = np.arange(count) % classes
+        logits = (rng.normal(size=(count, classes)) + np.eye(classes)[labels]).astype(np.float32)
         found[split] = logits, labels
         rows["id"] += [f"{split.split(':')[0]}-{i:03d}" for i in range(count)]
         rows["label"] += labels.tolist()
@@ -58,6 +59,7 @@ def test_the_best_checkpoint_is_scaled_by_its_own_validation_or_else_by_that_of_
         run.scores for run in read_runs(tmp_path, [RunKey("full", 10, s, p) for s, p in enumerate(("a", "bb"))])
     )
     assert one.best.temperature == pytest.approx(fit_temperature(*found["validation_best"]))
+    assert one.best.temperature != pytest.approx(one.temperature)
     assert two.best.temperature == pytest.approx(fit_temperature(*other["validation"])) == two.temperature
     assert one.best.accuracy == np.mean(found["test_best"][0].argmax(1) == found["test_best"][1])
 

@@ -30,11 +30,13 @@ if act == "done":
     (folder / "summary.json").write_text('{"metrics": {"validation_accuracy": 0.5}}')
 elif act == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
-elif act in ("saves", "deaf"):
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(75) if act == "saves" else (folder / "told").touch())
+elif act in ("saves", "breaks", "deaf"):
+    codes = {"saves": 75, "breaks": 1}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(codes[act]) if act in codes else (folder / "told").touch())
     (folder / "ready").touch()
-    for _ in range(600):
+    for _ in range(200):
         time.sleep(0.1)
+    (folder / "outlived").touch()
 elif act != "nothing":
     sys.exit(int(act))
 """
@@ -48,7 +50,8 @@ class Sweep:
         (folder / "member.py").write_text(MEMBER)
 
     def members(self, count):
-        text = f"def get_config(arg=None):\n    return {{}}\ndef sweep(arg=None):\n    return [{{'seed': i}} for i in range({count})]\n"
+        swept = [{"seed": seed} for seed in range(count)]
+        text = f"def get_config(arg=None):\n    return {{}}\n\ndef sweep(arg=None):\n    return {swept}\n"
         (self.folder / "config.py").write_text(text)
         return read_members(str(self.folder / "config.py"), [f"workdir={self.workdir}"], "train")[1]
 
@@ -161,14 +164,24 @@ def test_a_second_signal_ends_members_that_do_not_listen(swept):
         swept.run("deaf")
     thread.join()
     assert not (folder / "failed.json").exists()
+    assert not (folder / "outlived").exists()
+
+
+def test_a_member_that_a_signal_breaks_has_not_failed(swept):
+    folder = swept.members(1)[0].folder
+    thread = interrupt([signal.SIGTERM], folder / "ready")
+    with pytest.raises(PreemptedError):
+        swept.run("3 breaks")
+    thread.join()
+    assert not (folder / "failed.json").exists()
 
 
 def test_a_member_that_another_process_trains_is_waited_for(swept, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "_SECONDS_BETWEEN_LOCKS", 0.02)
     folder = swept.members(1)[0].folder
     with run_lock(folder):
-        thread = threading.Thread(target=lambda: states.append(swept.run("2 done")))
         states = []
+        thread = threading.Thread(target=lambda: states.append(swept.run("2 done")))
         thread.start()
         deadline = time.monotonic() + 30
         while "is waited for" not in (err := capsys.readouterr().err) and time.monotonic() < deadline:

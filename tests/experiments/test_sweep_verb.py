@@ -25,7 +25,6 @@ def commands(monkeypatch):
     """Commands in place of those of members, by seed."""
     chosen = {}
     monkeypatch.setattr(sweep, "tlj_command", lambda member: chosen[member.overrides["seed"]])
-    monkeypatch.setattr(sweep.run_sweep, "__defaults__", (lambda member: chosen[member.overrides["seed"]],))
     return chosen
 
 

@@ -31,6 +31,7 @@ from tlj.evidence.scores.shifts import shift_audit
 from tlj.evidence.screening.table import screening
 from tlj.evidence.tuning import tuning_summary
 from tlj.evidence.words.answer import answer, evidence_of
+from tlj.evidence.words.claims import claims
 from tlj.evidence.words.findings import findings, notes, parity
 
 
@@ -52,7 +53,7 @@ def build_summary(comparison: Comparison, prices: Prices | None = None) -> dict[
     inverted = inversions(comparison, losses)
     effective = [row for inversion in inverted for row in inversion.rows]
     declared, cells = comparison.declared, _cells(comparison)
-    return {
+    summary = {
         "task": declared["task"],
         "source_task": declared.get("source_task"),
         "metric": declared["metric"],
@@ -104,6 +105,9 @@ def build_summary(comparison: Comparison, prices: Prices | None = None) -> dict[
         "cost": cost(comparison, prices, cells, [row.to_json() for row in effective]),
         "timing": timing(comparison),
     }
+    # Some of what is claimed is about time, which is not the same twice.
+    summary["cost"]["claims"] = claims(summary)
+    return summary
 
 
 def write_summary(directory: Path, summary: Mapping[str, Any]) -> Path:
@@ -130,6 +134,7 @@ def write_text(path: Path, text: str) -> Path:
 
 def _cells(comparison: Comparison) -> list[dict[str, Any]]:
     rows = []
+    folders = {(run.key.arm, run.key.budget): run.key.path.rpartition("/")[0] for run in comparison.runs}
     for arm in comparison.arms:
         for budget in comparison.budgets:
             cell = comparison.cell(arm.name, budget)
@@ -145,6 +150,7 @@ def _cells(comparison: Comparison) -> list[dict[str, Any]]:
                 {
                     "arm": arm.name,
                     "budget": budget,
+                    "path": folders[arm.name, budget],
                     "seeds": list(values),
                     "values": list(values.values()),
                     "mean": estimate.mean,

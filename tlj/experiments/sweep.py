@@ -38,7 +38,7 @@ def run_sweep(
     workdir: pathlib.Path,
     members: Sequence[Member],
     backend: Backend,
-    command: Callable[[Member], tuple[str, ...]] = tlj_command,
+    command: Callable[[Member], tuple[str, ...]],
 ) -> dict[str, Any]:
     """Runs every member that is not done, and writes ``sweep.json``, ``summary.json`` and ``table.md``.
 
@@ -46,7 +46,7 @@ def run_sweep(
       workdir: of the sweep.
       members: in its order.
       backend: that runs them.
-      command: what it is to run for a member.
+      command: what it is to run for a member, such as ``tlj_command``.
 
     Returns:
       The content of ``summary.json``.

@@ -15,7 +15,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         raise InputError(f"{arguments.workers} workers", where="--workers", do="give 1 or more")
     # Heavy, so that help and mistakes are answered at once.
     from tlj.experiments.backends.local import LocalBackend, accelerators_of
-    from tlj.experiments.sweep import run_sweep
+    from tlj.experiments.sweep import run_sweep, tlj_command
     from tlj.experiments.sweep_members import VERBS, read_members
     from tlj.experiments.sweep_results import format_table
 
@@ -24,7 +24,7 @@ def sweep(arguments: argparse.Namespace) -> None:
     backend = LocalBackend(arguments.workers, accelerators_of(arguments.workers, os.environ))
     short = [f"workdir={arguments.workdir}"] if arguments.workdir is not None else []
     workdir, members = read_members(arguments.config, [*arguments.overrides, *short], arguments.members)
-    summary = run_sweep(workdir, members, backend)
+    summary = run_sweep(workdir, members, backend, tlj_command)
     print(f"{format_table(summary)}\nsweep: {workdir}", flush=True)
     counts = summary["counts"]
     failed = [row["folder"] for row in summary["members"] if row["state"] == "failed" or row.get("failed_runs")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 
 from tlj.evidence.judging.power import MOST_MORE
@@ -61,6 +62,11 @@ def si(value: float | None) -> str:
 def whole(value: int | None) -> str:
     """Returns ``1,234,567``."""
     return NOTHING if value is None else f"{value:,}"
+
+
+def run_link(path: str) -> str:
+    """Returns the address of a run's folder, from the page that lies beside the runs."""
+    return urllib.parse.quote(path) + "/"
 
 
 def ratio(value: float | None) -> str:
@@ -132,6 +138,7 @@ FILTERS: dict[str, Callable] = {
     "points_interval": points_interval,
     "points_plain": points_plain,
     "ratio": ratio,
+    "run_link": run_link,
     "seconds": seconds,
     "si": si,
     "whole": whole,
