@@ -231,12 +231,6 @@ VERBS: dict[str, Verb] = {
         verbs.train,
         {**take("--config", "--workdir", "--dry-run", "--no-compile-cache"), **PROCESSES},
     ),
-    "sweep": Verb(
-        "run each member that a file's sweep() declares, and show a table of them; resumes",
-        "tlj sweep --config=configs/strategies.py --workdir=runs/each --config.model.source=runs/digits/source",
-        sweep,
-        {**take("--config", "--workdir"), **SWEEP},
-    ),
     "report": Verb(
         "rebuild the report of a comparison from its run files",
         "tlj report runs/digits",
@@ -295,5 +289,11 @@ VERBS: dict[str, Verb] = {
         advise,
         {**ADVISE, **take("--json")},
         folder="DIR",
+    ),
+    "sweep": Verb(
+        "run each member that a file's sweep() declares, and show a table of them; resumes",
+        "tlj sweep --config=configs/strategies.py --workdir=runs/each --config.model.source=runs/digits/source",
+        sweep,
+        {**take("--config", "--workdir"), **SWEEP},
     ),
 }

@@ -176,19 +176,22 @@ def test_a_member_that_a_signal_breaks_has_not_failed(swept):
     assert not (folder / "failed.json").exists()
 
 
-def test_a_member_that_another_process_trains_is_waited_for(swept, monkeypatch, capsys):
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_member_that_another_process_trains_is_waited_for(swept, monkeypatch, capsys, finished):
     monkeypatch.setattr(sweep, "_SECONDS_BETWEEN_LOCKS", 0.02)
-    folder = swept.members(1)[0].folder
+    folder, states = swept.members(1)[0].folder, []
     with run_lock(folder):
-        states = []
         thread = threading.Thread(target=lambda: states.append(swept.run("2 done")))
         thread.start()
         deadline = time.monotonic() + 30
         while "is waited for" not in (err := capsys.readouterr().err) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert "another process trains it" in err
+        if finished:
+            (folder / "summary.json").write_text("{}")
     thread.join()
     assert states == [["done"]]
+    assert swept.attempts(1) == [1 if finished else 2]
 
 
 def test_a_second_sweep_in_the_same_folder_is_refused(swept):

@@ -110,7 +110,8 @@ class _Course:
                 while self._pending:
                     if len(received) > told:
                         told = len(received)
-                        self._stop(kill=told > 1)
+                        # A scheduler may repeat its notice; only a user who insists has no time for them to save.
+                        self._stop(kill=received.count(signal.SIGINT) > 1)
                     self._try_held()
                     for ended in self._backend.wait(_SECONDS_BETWEEN_LOOKS):
                         self._judge(self._members[ended.name], ended)
@@ -136,9 +137,11 @@ class _Course:
     def _judge(self, member: Member, ended: Ended) -> None:
         """Says what becomes of a member that ended: done, tried again, waited for, failed or stopped."""
         if is_done(member):
-            self._settle(member, "")
+            self._settle(member)
         elif ended.code in (None, SAVED_AND_STOPPED) or self._stopping:
-            self._settle(member, "stopped")
+            if not self._stopping:
+                say(f"tlj: {member.folder} ({member.about}): stopped, exit code {ended.code}")
+            del self._pending[member.hash]
         elif ended.code == _BAD_INPUT and _is_held(member.folder):
             self._attempts[member.hash] -= 1
             self._held[member.hash] = time.monotonic()
@@ -155,19 +158,19 @@ class _Course:
         write_json(member.folder / FAILURE, content)
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         say(f"tlj: {member.folder} ({member.about}): failed, {_told(code)}: {last}")
-        self._settle(member, "failed")
+        self._settle(member, " failed")
 
-    def _settle(self, member: Member, what: str) -> None:
+    def _settle(self, member: Member, what: str = "") -> None:
         del self._pending[member.hash]
-        self._progress.advance(last=f"{member.about} {what}".rstrip())
+        self._progress.advance(last=f"{member.about}{what}")
 
     def _stop(self, *, kill: bool) -> None:
         if not self._stopping:
-            say("tlj: the members that run are told to save and stop; once more ends them at once")
+            say("tlj: the members that run are told to save and stop; a second Ctrl-C ends them at once")
         self._stopping = True
         self._backend.cancel(kill=kill)
         for name in self._held:
-            self._settle(self._members[name], "stopped")
+            del self._pending[name]
         self._held.clear()
 
     def _try_held(self) -> None:
@@ -175,9 +178,11 @@ class _Course:
             if time.monotonic() - since < _SECONDS_BETWEEN_LOCKS:
                 continue
             self._held[name] = time.monotonic()
-            if not _is_held(self._members[name].folder):
-                del self._held[name]
-                self._begin(self._members[name])
+            member = self._members[name]
+            if _is_held(member.folder):
+                continue
+            del self._held[name]
+            self._settle(member) if is_done(member) else self._begin(member)
 
 
 def _told(code: int | None) -> str:

@@ -16,9 +16,9 @@ from tlj.pretrained.source import PretrainedSource
 
 # What may differ from a checkpoint that says all of its settings: it changes no stored array, or one that is resized.
 ADJUSTABLE = {
-    "vit": ("image_size", "pool", "dropout", "attention_dropout", "mlp_dropout", "stochastic_depth", "head_layers"),
-    "resnet": ("image_size", "momentum", "head_layers"),
-    "bert": ("pool", "dropout", "attention_dropout", "head_dropout", "head_layers"),
+    "vit": ("image_size", "pool", "dropout", "attention_dropout", "mlp_dropout", "stochastic_depth"),
+    "resnet": ("image_size", "momentum"),
+    "bert": ("pool", "dropout", "attention_dropout", "head_dropout"),
 }
 # Of the preprocessing; the image size is that of the model.
 _IMAGES = ("mean", "std", "resample", "resize_to", "keep_aspect")

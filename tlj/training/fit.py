@@ -72,7 +72,8 @@ def fit_model(config: Mapping[str, Any], source: Source, augmentation: Augmentat
     if pretrained is None:
         spec, preprocessing = _new_model(wanted, source, outputs, files)
     else:
-        spec = dataclasses.replace(pretrained.spec, num_classes=outputs)
+        own = make_spec(wanted["family"], {"head_layers": wanted["settings"].get("head_layers", ())})
+        spec = dataclasses.replace(pretrained.spec, num_classes=outputs, head_layers=own.head_layers)
         preprocessing = pretrained.preprocessing
     if source.preprocessing is not None:
         if misfit := source.preprocessing.misfit(spec):

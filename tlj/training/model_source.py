@@ -25,7 +25,9 @@ def open_model_source(model: Mapping[str, Any], base: pathlib.Path) -> Pretraine
       InputError: where there is no source, or it is not what the config says of it.
     """
     path = locate(model["source"], base)
-    overrides = {"family": model["family"], **model["settings"], **model["preprocessing"]}
+    # The head is the run's own, whatever stands on the backbone in the source.
+    settings = {name: value for name, value in model["settings"].items() if name != "head_layers"}
+    overrides = {"family": model["family"], **settings, **model["preprocessing"]}
     return _open(path.absolute(), json.dumps(overrides), tuple(model["allow_missing"]), model["step"], _written(path))
 
 
