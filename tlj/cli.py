@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 from tlj import verbs
-from tlj.cli_flags import ADVISE, AUDIT, BENCH, EXPORT, PREDICT, PRICES, PROCESSES, RATES, STEP, SWEEP, take
+from tlj.cli_flags import ADVISE, AUDIT, BENCH, EXPORT, PREDICT, PROCESSES, RATES, REPORT, STEP, SWEEP, take
 from tlj.config_keys import FREE, KEYS
 from tlj.config_kinds import spell
 from tlj.distributed import SAVED_AND_STOPPED, PreemptedError, end_together
 from tlj.errors import InputError, RunError, nearest_name, one_line, unknown_name
 from tlj.evidence.advice.verb import advise
+from tlj.evidence.report_verb import report
 from tlj.experiments.sweep_verb import sweep
 
 _EXIT_CODES = "exit codes: 0 done, 2 bad input, 75 stopped by SIGTERM (run again to go on), 1 anything else"
@@ -234,8 +235,8 @@ VERBS: dict[str, Verb] = {
     "report": Verb(
         "rebuild the report of a comparison from its run files",
         "tlj report runs/digits",
-        verbs.report,
-        PRICES,
+        report,
+        REPORT,
         folder="DIR",
     ),
     "plan": Verb(

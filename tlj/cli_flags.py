@@ -17,6 +17,12 @@ FLAGS = {
     ),
 }
 PRICES = {"--prices": dict(metavar="FILE", type=pathlib.Path, help="TOML file of prices; else DIR/prices.toml")}
+REPORT = {
+    **PRICES,
+    "--across": dict(
+        metavar="DIR,...", default="", help="comparisons on other data, to be told together in DIR/across.html"
+    ),
+}
 ADVISE = {
     "--label-cost": dict(metavar="DOLLARS", type=float, help="price of a label by one worker; else as the prices say"),
     "--workers-per-label": dict(metavar="N", type=float, help="workers who label each example; else as the prices say"),

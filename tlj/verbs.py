@@ -9,13 +9,13 @@ import argparse
 import contextlib
 import json
 import os
-import pathlib
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tlj.distributed import check_alike, find_place, is_main, join, watch_for_preemption
 from tlj.errors import InputError, RunError
+from tlj.evidence.report_verb import print_report
 from tlj.named_paths import check_file, check_folder, check_workdir, existing_folder, named_path
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
     with watch_for_preemption(config.checkpoint.deadline):
         folder = compare(config, arguments.command)
-        failed = _print_report(folder).get("failed") if is_main() else None
+        failed = print_report(folder).get("failed") if is_main() else None
     if failed:
         # After the report, which shows them: what did not work out is a result, too.
         paths = [row["path"] for row in failed]
@@ -124,22 +124,6 @@ def _print_dry_runs(found: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
             print(f"{format_dry_run(name, facts)}\n", flush=True)
     if is_main():
         print("dry run: nothing was written", flush=True)
-
-
-def report(arguments: argparse.Namespace) -> None:
-    """Writes the report of a comparison anew."""
-    _print_report(existing_folder(arguments.folder, arguments.verb), arguments.prices)
-
-
-def _print_report(comparison: pathlib.Path, prices: pathlib.Path | None = None) -> None:
-    """Writes the report, and prints its first sentence and where it is."""
-    from tlj.evidence.report import write_report
-
-    report = write_report(comparison, prices) if prices else write_report(comparison)
-    summary = json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))
-    print(summary["answer"])
-    print(f"report: {report}", flush=True)
-    return summary
 
 
 def _settle_for_the_cpu() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from tlj.evidence.judging.across import across
 from tlj.evidence.money.prices import find_prices
+from tlj.evidence.page.across import render_across, write_across_figures
 from tlj.evidence.page.page import render_page
 from tlj.evidence.page.write_figures import write_figures
 from tlj.evidence.pairs import check_pairs
@@ -33,3 +37,21 @@ def write_report(directory: str | Path, prices: str | Path | None = None) -> Pat
     write_summary(directory, summary)
     figures = write_figures(summary, directory)
     return write_text(directory / "report.html", render_page(comparison, summary, figures))
+
+
+def write_across(directories: Sequence[str | Path], out: str | Path) -> Path:
+    """Writes what several comparisons show together: interquartile means over tasks, and how often an arm is better.
+
+    Args:
+      directories: of the comparisons, each on a data set of its own.
+      out: the directory of ``across.json`` and ``across.html``.
+
+    Returns:
+      The path of ``across.html``.
+
+    Raises:
+      InputError: one is not a comparison, or they cannot be put together.
+    """
+    result, out = across([read_comparison(directory) for directory in directories]), Path(out)
+    write_text(out / "across.json", json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    return write_text(out / "across.html", render_across(result, write_across_figures(result, out)))

@@ -7,6 +7,8 @@ from typing import Any
 
 from tlj.evidence.runs import Comparison
 
+NAMES = {"steps": "same steps", "flops": "same FLOPs", "seconds": "same seconds", "best": "each at its best"}
+
 
 def parities_context(comparison: Comparison, summary: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns a row per arm and label budget with a column per parity; none where equal steps are all there is.
@@ -16,25 +18,31 @@ def parities_context(comparison: Comparison, summary: Mapping[str, Any]) -> Mapp
       summary: ``summary.json``.
     """
     if len(summary["parities"]) < 2:
-        return {"rows": []}
-    places = [{(row["arm"], row["budget"]): row for row in parity["rows"]} for parity in summary["parities"]]
+        return {"rows": [], "names": NAMES}
+    places = [
+        {(row["arm"], row["budget"]): _cell(row, parity["parity"]) for row in parity["rows"]}
+        for parity in summary["parities"]
+    ]
     names = [arm["arm"] for arm in summary["arms"] if arm["arm"] != summary["twin"]]
     rows = []
     for arm in names:
         for budget in summary["budgets"]:
-            columns = [_cell(place.get((arm, budget))) for place in places]
+            columns = [place.get((arm, budget)) for place in places]
             if any(columns):
                 rows.append({"arm": arm, "budget": budget, "columns": columns})
-    return {"rows": rows}
+    return {"rows": rows, "names": NAMES}
 
 
-def _cell(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if row is None or row["verdict"] is None:
+def _cell(row: Mapping[str, Any], parity: str) -> dict[str, Any] | None:
+    if row["verdict"] is None:
         return None
-    return {**row, "steps_words": _steps(row)}
+    return {**row, "steps_words": _steps(row, parity)}
 
 
-def _steps(row: Mapping[str, Any]) -> str:
-    steps = row["steps"] if row["steps"] is not None else 0
-    text = f"{steps:,.0f} steps"
+def _steps(row: Mapping[str, Any], parity: str) -> str:
+    if parity == "best":
+        return "" if row["best_step"] is None else f"at step {row['best_step']:,.0f} on average"
+    if row["steps"] is None:
+        return ""
+    text = f"{row['steps']:,.0f} steps"
     return text if row["relative_flops"] is None else f"{text}, {row['relative_flops']:.2f}× FLOPs"

@@ -222,21 +222,26 @@ def parity(comparison: Comparison) -> str:
     Returns:
       A sentence or two.
     """
-    declared = comparison.declared
+    declared, tuning = comparison.declared, comparison.declared.get("tuning")
+    steps = {arm.name: arm.diff["steps"][1] for arm in comparison.arms if "steps" in arm.diff}
     otherwise = [
         f"{arm.name} with {key} = {value!r} in place of {of_twin!r}"
         for arm in comparison.arms
         for key, (of_twin, value) in sorted(arm.diff.items())
-        if key not in ("strategy", "init")
+        if key not in ("strategy", "init") and not key.startswith("tuning.space.")
     ]
-    said = (
-        f"Every arm trains for {declared['steps']} steps of {declared['global_batch_size']} examples, and no setting "
-        "was tuned by trials within this comparison"
-    )
+    who = "Every arm but those declared otherwise" if steps else "Every arm"
+    said = f"{who} trains for {declared['steps']} steps of {declared['global_batch_size']} examples, and "
+    if tuning:
+        said += f"was tuned by as many trials, {tuning['per_arm']}, over ranges of its own"
+    else:
+        said += "no setting was tuned by trials within this comparison"
     said += f" (declared differences: {'; '.join(otherwise)})" if otherwise else ""
+    others = [name for name in declared.get("parities") or () if name != "steps"]
+    beside = f"; the section on parities has the others ({', '.join(others)})" if others else ""
     return (
         f"{said}. Equal steps favour what starts near a solution: {comparison.twin} may catch up with more of them "
-        f"(He et al. 2019, arXiv:1811.08883).{_unfinished(comparison)}"
+        f"(He et al. 2019, arXiv:1811.08883){beside}.{_unfinished(comparison)}"
     )
 
 

@@ -1,0 +1,37 @@
+"""What ``tlj report`` does, thin, and how a comparison's report is told on the screen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+from tlj.named_paths import existing_folder
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Writes the report of a comparison anew, and one across several where others are named."""
+    folder = existing_folder(arguments.folder, arguments.verb)
+    others = [existing_folder(pathlib.Path(name), "--across") for name in filter(None, arguments.across.split(","))]
+    print_report(folder, arguments.prices)
+    if others:
+        from tlj.evidence.report import write_across
+
+        print(f"across: {write_across([folder, *others], folder)}", flush=True)
+
+
+def print_report(comparison: pathlib.Path, prices: pathlib.Path | None = None) -> dict[str, Any]:
+    """Writes the report, prints its first sentence and where it is, and returns its summary.
+
+    Args:
+      comparison: its directory.
+      prices: a file of prices, or None for that of the directory.
+    """
+    from tlj.evidence.report import write_report
+
+    page = write_report(comparison, prices) if prices else write_report(comparison)
+    summary = json.loads((page.parent / "summary.json").read_text(encoding="utf-8"))
+    print(summary["answer"])
+    print(f"report: {page}", flush=True)
+    return summary
