@@ -278,3 +278,22 @@ def test_head_computes_in_float32_on_a_bfloat16_backbone():
     assert logits.dtype == jnp.float32
     features = np.asarray(jnp.asarray(images).mean(axis=(1, 2)).astype(jnp.bfloat16).astype(jnp.float32))
     np.testing.assert_allclose(logits, features @ variables["params"]["head"]["kernel"], rtol=1e-5, atol=1e-7)
+
+
+def test_a_head_of_several_layers_is_a_perceptron_on_the_features():
+    images = np.random.default_rng(0).normal(size=(4, 2, 2, 6)).astype(np.float32)
+    model = Classifier(Average(), num_classes=3, layers=(5, 7))
+    params = model.init(A_KEY, images)["params"]["head"]
+    assert {name: leaf["kernel"].shape for name, leaf in params.items()} == {
+        "hidden0": (6, 5), "hidden1": (5, 7), "last": (7, 3),
+    }  # fmt: skip
+    x = images.mean(axis=(1, 2))
+    for name in ("hidden0", "hidden1"):
+        x = np.maximum(x @ params[name]["kernel"] + params[name]["bias"], 0)
+    expected = x @ params["last"]["kernel"] + params["last"]["bias"]
+    np.testing.assert_allclose(model.apply({"params": {"head": params}}, images), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_linear_head_keeps_the_names_that_checkpoints_have():
+    images = np.zeros((1, 2, 2, 6), np.float32)
+    assert Classifier(Average(), num_classes=3).init(A_KEY, images)["params"]["head"].keys() == {"kernel", "bias"}

@@ -51,6 +51,16 @@ def test_a_checkpoint_brings_its_preprocessing_and_the_data_its_classes(photogra
     assert found.spec == dataclasses.replace(found.pretrained.spec, num_classes=3)
 
 
+def test_a_head_of_several_layers_is_the_runs_own_whatever_the_source(photographs):
+    source = str(CHECKPOINTS / "vit_gelu")
+    found = fit(photographs, model={"source": source, "settings": {"head_layers": (4,)}})
+    assert found.spec == dataclasses.replace(found.pretrained.spec, num_classes=3, head_layers=(4,))
+    assert found.pretrained.spec.head_layers == ()
+    assert fit(photographs, model={"settings": {**VIT, "head_layers": (4, 5)}}).spec.head_layers == (4, 5)
+    with pytest.raises(InputError, match=r"head_layers = \(0,\) is not a list of whole numbers of at least 1"):
+        fit(photographs, model={"source": source, "settings": {"head_layers": (0,)}})
+
+
 @pytest.mark.parametrize(("crop_from", "expected"), [(0, 23), (32, 32)])
 def test_only_training_reads_the_whole_image_for_a_crop(photographs, crop_from, expected):
     model = {"settings": {**VIT, "image_size": 20}}

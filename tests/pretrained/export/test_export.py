@@ -47,3 +47,11 @@ def test_a_file_that_travels_cannot_climb_out_of_the_directory(load_golden, tmp_
     with pytest.raises(InputError, match="climbs out of"):
         tlj.export(model, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["vocab.txt"]
+
+
+def test_a_head_of_several_layers_has_no_place_in_the_layouts_of_others(load_golden, tmp_path):
+    model = load_golden("vit_gelu")
+    deep = dataclasses.replace(model, spec=dataclasses.replace(model.spec, head_layers=(4,)))
+    with pytest.raises(InputError, match="a head of 2 layers has no place in the huggingface layout"):
+        tlj.export(deep, tmp_path / "out", "huggingface")
+    assert list(tmp_path.iterdir()) == []
