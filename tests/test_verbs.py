@@ -154,3 +154,13 @@ def test_programs_are_kept_unless_nothing_is_to_be_written(words, done, stand_in
     workdir = [f"--workdir={tmp_path}/w"] if words[0] != "plan" else []
     assert cli.main([*words, f"--config={config_file}", *workdir]) == 0
     assert called == done
+
+
+def test_a_comparison_with_failed_runs_ends_with_one_after_its_report(stand_ins, tmp_path, config_file, capsys):
+    failed = [{"path": f"runs/full/10/{seed}"} for seed in range(7)]
+    (tmp_path / "summary.json").write_text(json.dumps({"answer": "Undecided.", "failed": failed}))
+    assert cli.main(["compare", f"--config={config_file}", f"--workdir={tmp_path / 'w'}"]) == 1
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1].startswith("report: ")
+    assert "7 runs failed twice, and the report shows them: runs/full/10/0, " in told.err
+    assert "runs/full/10/4 and 2 more; remove their folders" in told.err

@@ -13,7 +13,7 @@ from tlj.named_paths import existing_folder
 def report(arguments: argparse.Namespace) -> None:
     """Writes the report of a comparison anew, and one across several where others are named."""
     folder = existing_folder(arguments.folder, arguments.verb)
-    others = [existing_folder(pathlib.Path(name), "--across") for name in filter(None, arguments.across.split(","))]
+    others = [existing_folder(pathlib.Path(name), arguments.verb) for name in filter(None, arguments.across.split(","))]
     print_report(folder, arguments.prices)
     if others:
         from tlj.evidence.report import write_across

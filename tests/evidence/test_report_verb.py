@@ -1,0 +1,30 @@
+import json
+
+import pytest
+
+from tlj import cli
+
+
+@pytest.fixture(scope="module")
+def two(make_comparison, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    arms = {"arms": ("scratch", "full"), "budgets": (10,), "accuracies": {"scratch": (0.5,), "full": (0.7,)}}
+    return make_comparison(folder / "a", **arms), make_comparison(folder / "b", **arms)
+
+
+def test_report_prints_its_answer_and_where_it_is(two, capsys):
+    assert cli.main(["report", str(two[0])]) == 0
+    answer, where = capsys.readouterr().out.splitlines()
+    assert answer == json.loads((two[0] / "summary.json").read_text())["answer"]
+    assert where == f"report: {two[0] / 'report.html'}"
+
+
+def test_several_comparisons_are_told_together_in_the_first(two, capsys):
+    assert cli.main(["report", str(two[0]), f"--across={two[1]}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"across: {two[0] / 'across.html'}"
+    assert json.loads((two[0] / "across.json").read_text())
+
+
+def test_a_folder_that_is_not_there_is_one_line(two, capsys):
+    assert cli.main(["report", str(two[0]), "--across=nowhere"]) == 2
+    assert capsys.readouterr().err == "tlj: nowhere: no such folder; see `tlj report --help`\n"
