@@ -3,8 +3,10 @@ import json
 import pytest
 
 from tlj.errors import InputError
+from tlj.evidence.advice.advise import advise_on
+from tlj.evidence.advice.question import Question
 from tlj.evidence.pairs import check_pairs
-from tlj.evidence.report import write_report
+from tlj.evidence.report import write_across, write_report
 from tlj.evidence.runs import read_comparison
 
 CONFIG = {
@@ -109,3 +111,18 @@ def test_runs_of_an_earlier_version_without_those_files_are_taken_as_they_are(pa
     (run / "config.json").unlink()
     edit(run / "summary.json", pair=None)
     check_pairs(read_comparison(directory))
+
+
+def test_a_damaged_config_is_named(pair):
+    directory, run = pair
+    (run / "config.json").write_text('{"strategy":')
+    with pytest.raises(InputError, match=r"full/10/1/config\.json: cannot be read"):
+        check_pairs(read_comparison(directory))
+
+
+def test_neither_advice_nor_a_report_across_is_given_on_a_pair_that_is_none(pair, tmp_path):
+    directory, run = pair
+    edit(run / "config.json", optimizer={"learning_rate": 3e-3})
+    for ask in (lambda: advise_on(directory, Question()), lambda: write_across([directory, directory], tmp_path)):
+        with pytest.raises(InputError, match="arm and twin differ"):
+            ask()

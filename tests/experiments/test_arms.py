@@ -36,6 +36,12 @@ def test_an_arm_may_have_a_name_of_its_own():
     ("text", "message"),
     [
         ("=full", "no name before the = of '=full'; write 'full' or 'NAME=full'"),
+        ("..=full", "config.arms[3]: '..' names no folder; use letters or digits"),
+        (" . =full", "config.arms[3]: '.' names no folder"),
+        (
+            "x" * 201 + "=full",
+            "config.arms[3]: a name of 201 characters, 'xxxxxxxxxxxxxxxxxxxx' and so on, is too long",
+        ),
         ("ful", "config.arms[3]: unknown strategy 'ful'; did you mean 'full'?"),
         ("full@mean-var", "did you mean 'mean_var'?"),
         ("full@", "no init after the @"),

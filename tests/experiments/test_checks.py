@@ -1,3 +1,4 @@
+import contextlib
 import json
 import re
 
@@ -5,6 +6,7 @@ import pytest
 
 from tlj.errors import InputError
 from tlj.experiments.checks import check_before_work, check_prices, declared_rules
+from tlj.experiments.description import describe
 from tlj.experiments.grid import make_grid
 
 
@@ -84,3 +86,53 @@ def test_runs_of_a_search_are_not_held_against_their_config_before_it_has_chosen
     (trial / "config.json").write_text(json.dumps({**own, "steps": 7}))
     with pytest.raises(InputError, match="this run was made with another config"):
         check_before_work(config, grid, tmp_path)
+
+
+SEARCH = {
+    "arms": ("scratch", "full"), "label_budgets": (20,), "seeds": (0,), "tuning.trials": 2, "tuning.seeds": (50,),
+    "tuning.space.optimizer.learning_rate": "1e-4 to 1e-2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, ""),
+        ({"label_budgets": (20, 40), "arms": ("scratch", "full", "linear_probe")}, ""),
+        ({"tuning.trials": 3}, "config.tuning.trials: it was 2 before the first run and is 3 now"),
+        ({"tuning.metric": "validation_accuracy"}, "config.tuning.metric: it was validation_loss before"),
+        ({"tuning.extend": 1}, "config.tuning.extend: it was 0"),
+        ({"declared": {"full": {"tuning": {"space": {"optimizer": {"ema": [0.1]}}}}}}, "config.tuning.space: it was {"),
+    ],
+)
+def test_a_search_is_not_changed_once_a_run_has_what_it_chose(tiny_config, tmp_path, changes, message):
+    config = tiny_config(tmp_path, **SEARCH)
+    begun = describe(config, make_grid(config), {"scratch": "", "full": ""}, "tlj compare", [], [])
+    (tmp_path / "comparison.json").write_text(json.dumps(begun))
+    changed = tiny_config(tmp_path, **{**SEARCH, **changes})
+    # Before the first run a search may have more trials.
+    check_before_work(changed, make_grid(changed), tmp_path)
+    (tmp_path / "runs/full/20/0").mkdir(parents=True)
+    (tmp_path / "runs/full/20/0/config.json").write_text("{}")
+    with pytest.raises(InputError, match=re.escape(message)) if message else contextlib.nullcontext():
+        check_before_work(changed, make_grid(changed), tmp_path)
+
+
+def test_a_search_after_runs_without_one_is_refused_before_its_trials(tiny_config, tmp_path):
+    (tmp_path / "comparison.json").write_text('{"tuning": null}')
+    (tmp_path / "runs/full/20/0").mkdir(parents=True)
+    (tmp_path / "runs/full/20/0/config.json").write_text("{}")
+    config = tiny_config(tmp_path, **SEARCH)
+    with pytest.raises(InputError, match="config.tuning.trials: runs are there that were begun without a search"):
+        check_before_work(config, make_grid(config), tmp_path)
+
+
+def test_a_trial_that_cannot_be_done_is_refused_before_any_work(tiny_config, tmp_path):
+    config = tiny_config(tmp_path, **{**SEARCH, "tuning.space.optimizer.accumulate": [3]})
+    with pytest.raises(InputError, match="a batch of 16 does not divide into 3 parts"):
+        check_before_work(config, make_grid(config), tmp_path)
+
+
+def test_a_second_look_after_one_seed_is_refused_under_the_key_of_the_user(tiny_config, tmp_path):
+    with pytest.raises(InputError, match="config.seeds: 1 seed gives no interval"):
+        declared_rules(tiny_config(tmp_path, seeds=(0,), most_seeds=3))

@@ -74,3 +74,10 @@ def test_settings_of_groups_are_for_the_arms_and_not_for_the_source(tiny_config)
     grid = make_grid(tiny_config("unused", groups=groups))
     assert {run.config["groups"]["head"]["learning_rate_factor"] for run in grid.runs} == {10.0}
     assert grid.source["groups"] == {}
+
+
+@pytest.mark.parametrize("other", ["a-b=linear_probe", "A b=linear_probe"])
+def test_two_arms_whose_runs_would_lie_in_one_folder_are_refused(tiny_config, other):
+    message = f"config.arms[2]: the runs of {other.partition('=')[0]!r} and 'a b' would lie in one folder"
+    with pytest.raises(InputError, match=re.escape(message)):
+        make_grid(tiny_config("w", arms=("scratch", "a b=full", other)))

@@ -92,3 +92,26 @@ def test_an_arm_without_a_finished_run_waits(measured):
         if run.arm.name == "linear_probe":
             (workdir / run.folder / "summary.json").unlink()
     assert {run.arm.name for run in plan_parity("flops", config, grid, workdir, None)} == {"scratch", "full"}
+
+
+def test_a_run_that_stopped_early_where_it_should_is_the_one_that_is_there():
+    stopped = {**summary((30, 6), stopped=30), "steps": 100}
+    assert steps_for_flops(stopped, stopped) == 100
+    assert steps_for_seconds(stopped, 0.03, stopped, 0.03) == 100
+    assert steps_for_flops({**summary((30, 2), stopped=30), "steps": 100}, stopped) == 90
+
+
+def test_a_cell_whose_first_seed_failed_goes_by_the_next(measured):
+    config, grid, workdir = measured
+    failed = next(run for run in grid.runs if (run.arm.name, run.seed) == ("linear_probe", 0))
+    (workdir / failed.folder / "summary.json").unlink()
+    runs = plan_parity("flops", config, grid, workdir, None)
+    assert {run.config["steps"] for run in runs if run.arm.name == "linear_probe"} == {72}
+
+
+def test_an_arm_whose_twin_has_failed_everywhere_has_no_parity(measured):
+    config, grid, workdir = measured
+    for run in grid.runs:
+        if run.arm.name == "scratch":
+            (workdir / run.folder / "summary.json").unlink()
+    assert plan_parity("flops", config, grid, workdir, None) == ()

@@ -1,12 +1,16 @@
 """A whole comparison with a search, added seeds and every parity: what it leaves, and that it goes on where it was."""
 
 import json
+import re
 import shutil
+import types
 
 import pytest
 
+from tlj.errors import InputError
 from tlj.evidence.report import write_report
-from tlj.experiments.compare import compare
+from tlj.experiments.compare import _tune, compare
+from tlj.experiments.grid import make_grid
 
 ARMS = ("scratch", "linear_probe")
 
@@ -109,3 +113,38 @@ def test_it_ends_when_its_hours_are_spent_and_says_so(stages, tiny_config, tmp_p
     assert "accelerator-hours are spent of the 1e-06 declared" in ended["ended"]
     assert len(ended["missing"]) == 4
     assert "ended" in (workdir / "report.html").read_text()
+
+
+def test_a_trial_of_another_search_is_never_taken_for_one_of_an_extension(tiny_config, tmp_path):
+    config = staged(tiny_config, tmp_path, **{"tuning.extend": 1, "tuning.search": "grid"})
+    trained = []
+
+    def train(runs):
+        trained.append(len(runs))
+        for run in runs:
+            (tmp_path / run.folder).mkdir(parents=True, exist_ok=True)
+            # The lower the rate, the better: the best lies at the edge.
+            loss = {"metrics": {"validation_loss": run.config["optimizer"]["learning_rate"]}}
+            (tmp_path / run.folder / "summary.json").write_text(json.dumps(loss))
+        return True
+
+    # A third trial of a search that had more of them, with another rate.
+    (tmp_path / "tuning/scratch/20/2/50").mkdir(parents=True)
+    (tmp_path / "tuning/scratch/20/2/50/config.json").write_text('{"optimizer": {"learning_rate": 0.5}}')
+    grid = make_grid(config)
+    course = types.SimpleNamespace(
+        config=config, grid=grid, workdir=tmp_path, trials=(), describe=lambda: None, train=train
+    )
+    with pytest.raises(InputError, match=re.escape("tuning/scratch/20/2/50: this run was made with another config")):
+        _tune(course)
+    assert trained == [4]
+
+
+def test_a_comparison_under_way_has_not_ended(stages, tiny_config, tmp_path, monkeypatch):
+    workdir = tmp_path / "on"
+    shutil.copytree(stages, workdir)
+    (workdir / "ended.json").write_text('{"reason": "the hours are spent", "declared": {"hours": 1}}')
+    monkeypatch.setattr("tlj.experiments.compare._run_through", lambda course: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        compare(staged(tiny_config, workdir), "tlj compare")
+    assert not (workdir / "ended.json").exists()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tlj.errors import InputError
-from tlj.evidence.run_files import Run
+from tlj.evidence.run_files import Run, read_json
 from tlj.evidence.runs import Comparison
 
 # What a pair may always differ in: the two things that are compared, and the rules that a strategy is made of.
@@ -32,7 +31,8 @@ def check_pairs(comparison: Comparison) -> None:
       comparison: as it was read.
 
     Raises:
-      InputError: naming the first run that differs from its twin in what was not declared.
+      InputError: naming the first run that differs from its twin in what was not declared, or whose ``config.json``
+        cannot be read.
     """
     allowed = {arm.name: _allowed(comparison, arm.name) for arm in comparison.arms}
     twins = {(run.key.budget, run.key.seed): run for run in comparison.runs if run.key.arm == comparison.twin}
@@ -61,7 +61,7 @@ def _allowed(comparison: Comparison, arm: str) -> frozenset[str]:
 
 def _config(comparison: Comparison, run: Run) -> dict[str, Any]:
     path = comparison.directory / run.key.path / "config.json"
-    return _flat(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return _flat(read_json(path)) if path.is_file() else {}
 
 
 def _flat(nested: Mapping[str, Any], start: str = "") -> dict[str, Any]:

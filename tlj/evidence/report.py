@@ -50,8 +50,11 @@ def write_across(directories: Sequence[str | Path], out: str | Path) -> Path:
       The path of ``across.html``.
 
     Raises:
-      InputError: one is not a comparison, or they cannot be put together.
+      InputError: one is not a comparison, its pairs are none, or they cannot be put together.
     """
-    result, out = across([read_comparison(directory) for directory in directories]), Path(out)
+    comparisons, out = [read_comparison(directory) for directory in directories], Path(out)
+    for comparison in comparisons:
+        check_pairs(comparison)
+    result = across(comparisons)
     write_text(out / "across.json", json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return write_text(out / "across.html", render_across(result, write_across_figures(result, out)))

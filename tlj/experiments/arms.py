@@ -9,6 +9,9 @@ from tlj.config import arm_name
 from tlj.errors import InputError
 from tlj.freezing.strategies import parse_strategy, resolve_init
 
+# Most file systems take names of 255.
+MOST_BYTES = 200
+
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
@@ -38,7 +41,7 @@ def parse_arm(text: str, *, where: str = "config.arms") -> Arm:
       where: the config key, for the error.
 
     Raises:
-      InputError: for an unknown strategy or init, a pair that makes no sense, or an empty name.
+      InputError: for an unknown strategy or init, a pair that makes no sense, or a name that is empty or of dots alone.
 
     Example:
       >>> parse_arm("full@mean_var")
@@ -49,8 +52,14 @@ def parse_arm(text: str, *, where: str = "config.arms") -> Arm:
     own, named, rest = text.rpartition("=")
     if named and not own.strip():
         raise InputError(f"no name before the = of {text!r}", where=where, do=f"write {rest!r} or 'NAME={rest}'")
+    if named and not own.strip().strip("."):
+        raise InputError(f"{own.strip()!r} names no folder", where=where, do="use letters or digits in the name")
     name, at, init = rest.partition("@")
     if at and not init:
         raise InputError(f"no init after the @ of {text!r}", where=where, do=f"write {name!r} or {name + '@scratch'!r}")
     strategy = parse_strategy(name, where=where)
-    return Arm(arm_name(text), name, resolve_init(strategy, init, where=where))
+    arm = Arm(arm_name(text), name, resolve_init(strategy, init, where=where))
+    if len(arm.folder.encode()) > MOST_BYTES:
+        what = f"a name of {len(arm.name)} characters, {arm.name[:20]!r} and so on, is too long for a folder"
+        raise InputError(what, where=where, do="give it a shorter one, NAME=ARM")
+    return arm

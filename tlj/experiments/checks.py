@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -14,10 +15,10 @@ from tlj.errors import InputError
 from tlj.evidence.judging.adaptive import seeds_rule
 from tlj.evidence.money.prices import read_prices
 from tlj.experiments.arms import Arm
-from tlj.experiments.grid import Grid
+from tlj.experiments.grid import Grid, PlannedRun
 from tlj.experiments.runner import check_same_config
 from tlj.experiments.screening import source_data
-from tlj.experiments.tuning import check_tuning, first_trials
+from tlj.experiments.tuning import check_tuning, describe_search, first_trials
 from tlj.metric_names import judged_metric
 from tlj.named_paths import named_path
 from tlj.training.setup import Setup, set_up
@@ -32,11 +33,11 @@ def declared_rules(config: ConfigDict) -> dict[str, Any]:
     Raises:
       InputError: for a metric that the task has not, or a second look after one seed.
     """
-    return {
-        "metric": judged_metric(config.metric, config.task),
-        "margin": config.margin,
-        "seeds_rule": seeds_rule(len(config.seeds), config.most_seeds).to_json() if config.most_seeds else None,
-    }
+    try:
+        rule = seeds_rule(len(config.seeds), config.most_seeds).to_json() if config.most_seeds else None
+    except InputError as error:
+        raise InputError(error.what, where="config.seeds", do=error.do) from error
+    return {"metric": judged_metric(config.metric, config.task), "margin": config.margin, "seeds_rule": rule}
 
 
 def _check_workdir(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> None:
@@ -55,6 +56,31 @@ def _check_workdir(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> Non
             where=where,
             do="keep it, or use another --workdir",
         )
+    _check_search(config, grid, workdir, before)
+
+
+def _check_search(config: ConfigDict, grid: Grid, workdir: pathlib.Path, before: Mapping[str, Any]) -> None:
+    """Checks that runs which are there already were begun after the same search, which would choose otherwise now."""
+    folders = (workdir / "runs" / arm.folder for arm in grid.arms)
+    if (
+        not before
+        or not config.tuning.trials
+        or not any(next(folder.glob("*/*/config.json"), None) for folder in folders)
+    ):
+        return
+    search, do = describe_search(config, grid), "keep it, or use another --workdir"
+    known = before.get("tuning")
+    if known is None:
+        what = "runs are there that were begun without a search"
+        raise InputError(what, where="config.tuning.trials", do="use another --workdir, or 0")
+    for name, value in search.items():
+        was = known.get(name)
+        if name == "spaces":
+            # An arm that is new has a range that was not there before.
+            was, value = ({arm: of[arm] for arm in (was or {}).keys() & value.keys()} for of in (was or {}, value))
+        if was != value:
+            where = f"config.tuning.{'trials' if name == 'per_arm' else 'space' if name == 'spaces' else name}"
+            raise InputError(f"it was {was} before the first run and is {value} now", where=where, do=do)
 
 
 def check_prices(config: ConfigDict) -> None:
@@ -92,20 +118,27 @@ def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> 
         if not config.tuning.trials:
             # Those of a search are checked once it has chosen.
             check_same_config(workdir / run.folder, run.config)
-        # The source that a run will load may not be there yet; its architecture is known from the config.
-        known = {**run.config, "model": {**run.config["model"], "source": ""}} if grid.source else run.config
         try:
-            setups[run.arm.name] = set_up(known, workdir, needs_source=not grid.source)
+            setups[run.arm.name] = set_up(_known(run, grid), workdir, needs_source=not grid.source)
         except InputError as error:
             raise _of_arm(error, run.arm, config) from error
-    for trial in first_trials(config, grid):
+    trials = first_trials(config, grid)
+    for trial in trials:
         for run in trial.runs:
             check_same_config(workdir / run.folder, run.config)
+    # What a trial draws may be what its runs cannot do; it is the same at every label budget.
+    for trial in {(trial.arm, trial.number): trial for trial in trials}.values():
+        set_up(_known(trial.runs[0], grid), workdir, needs_source=not grid.source)
     if grid.source:
         _check_source(config, grid.source, workdir, next(iter(setups.values())))
     # What is screened is looked at after the source is trained: a mistake in its name is told before.
     source_data(config, grid, next(iter(setups.values())).spec)
     return setups
+
+
+def _known(run: PlannedRun, grid: Grid) -> dict[str, Any]:
+    """The config of a run without a source that may not be there yet: its architecture is known from the rest."""
+    return {**run.config, "model": {**run.config["model"], "source": ""}} if grid.source else run.config
 
 
 def _of_arm(error: InputError, arm: Arm, config: ConfigDict) -> InputError:

@@ -128,6 +128,8 @@ def compare(config: ConfigDict, command: str) -> pathlib.Path:
         if is_main():
             write_json(workdir / "config.json", {**configuration.to_dict(config), "workdir": ""})
             copy_prices(config, workdir)
+        # It goes on: what ended it before may end it again, and is not to be read until it has.
+        write_ended(workdir, "", {})
         course.describe()
         if grid.source:
             _train_source(grid.source, workdir, programs)
@@ -185,6 +187,9 @@ def _tune(course: _Course) -> Chosen | None:
     """Searches, and returns what was chosen; None where an exit criterion held before the end."""
 
     def train(runs: Sequence[PlannedRun], trials: Sequence[PlannedTrial]) -> bool:
+        for run in runs:
+            # Trial 5 of another search, or of ranges extended elsewhere, lies where this one is to lie.
+            check_same_config(course.workdir / run.folder, run.config)
         course.trials = trials
         course.describe()
         return course.train(runs)

@@ -12,7 +12,7 @@ from tlj.experiments.arm_configs import declared_of
 from tlj.experiments.checks import declared_rules
 from tlj.experiments.exits import declared_exit
 from tlj.experiments.grid import Grid, PlannedRun
-from tlj.experiments.tuning import PlannedTrial
+from tlj.experiments.tuning import PlannedTrial, describe_search
 
 
 def describe(
@@ -71,14 +71,4 @@ def _row(run: PlannedRun) -> dict[str, Any]:
 def _tuning(config: ConfigDict, grid: Grid, trials: Sequence[PlannedTrial]) -> dict[str, Any] | None:
     if not config.tuning.trials:
         return None
-    tuning = config.tuning
-    return {
-        "per_arm": tuning.trials,
-        "search": tuning.search,
-        "seeds": list(tuning.seeds),
-        "metric": tuning.metric,
-        "budgets": tuning.budgets,
-        "extend": tuning.extend,
-        "spaces": configuration.to_dict(grid.spaces),
-        "trials": [row for trial in trials for row in trial.rows()],
-    }
+    return {**describe_search(config, grid), "trials": [row for trial in trials for row in trial.rows()]}

@@ -103,9 +103,16 @@ def parse_arms(config: ConfigDict) -> tuple[tuple[Arm, ...], Arm]:
     """Returns the arms of a comparison in its order, and its twin.
 
     Raises:
-      InputError: for an arm that makes no sense, a twin that does not start from scratch, or rules that no arm reads.
+      InputError: for an arm that makes no sense, two arms whose runs would lie in one folder, a twin that does not
+        start from scratch, or rules that no arm reads.
     """
     arms = tuple(parse_arm(text, where=f"config.arms[{i}]") for i, text in enumerate(config.arms))
+    # Not every file system tells upper case from lower.
+    folders = [arm.folder.casefold() for arm in arms]
+    for i, arm in enumerate(arms):
+        if (first := folders.index(folders[i])) < i:
+            what = f"the runs of {arm.name!r} and {arms[first].name!r} would lie in one folder, {arm.folder}"
+            raise InputError(what, where=f"config.arms[{i}]", do="give one another name, NAME=ARM")
     twin = next(arm for arm in arms if arm.name == config.twin)
     if twin.init != "scratch":
         what = f"the twin {twin.name!r} starts from init {twin.init!r}"

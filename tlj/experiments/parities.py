@@ -28,9 +28,9 @@ def steps_for_flops(summary: Mapping[str, Any], twin: Mapping[str, Any]) -> int:
       summary: of a run of the arm.
       twin: summary of the twin's run at the same budget and seed.
     """
-    return _steps_for(
-        twin["flops"]["training_total"], summary["phases"], [p["flops_per_step"] for p in summary["phases"]]
-    )
+    rates = [phase["flops_per_step"] for phase in summary["phases"]]
+    steps = _steps_for(twin["flops"]["training_total"], summary["phases"], rates)
+    return _settled(summary, steps)
 
 
 def steps_for_seconds(summary: Mapping[str, Any], step_s: float, twin: Mapping[str, Any], twin_step_s: float) -> int:
@@ -43,7 +43,12 @@ def steps_for_seconds(summary: Mapping[str, Any], step_s: float, twin: Mapping[s
       twin_step_s: its measured mean seconds per step.
     """
     steps = round(_steps_of(twin) * twin_step_s / step_s)
-    return _steps_of(summary) if abs(steps / _steps_of(summary) - 1) <= CLOSE else max(steps, 1)
+    return summary["steps"] if abs(steps / _steps_of(summary) - 1) <= CLOSE else max(steps, 1)
+
+
+def _settled(summary: Mapping[str, Any], steps: int) -> int:
+    """The steps declared, where those wanted are those taken: a run that stopped early is the one that is there."""
+    return summary["steps"] if steps == _steps_of(summary) else steps
 
 
 def _steps_of(summary: Mapping[str, Any]) -> int:
@@ -108,14 +113,16 @@ def agreed(steps: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
 
 
 def _steps(parity: str, grid: Grid, workdir: pathlib.Path) -> dict[tuple[str, int], int]:
-    """The steps of each cell whose first run is done, and its twin's."""
+    """The steps of each cell, by its first run that is done and whose twin's is."""
     times = json.loads((workdir / "step_time.json").read_text())["arms"] if parity == "seconds" else {}
-    first = {(run.arm.name, run.budget): run for run in reversed(grid.runs) if run.seed == grid.seeds[0]}
-    found = {}
-    for (name, budget), run in first.items():
-        twin = first.get((grid.twin, budget))
-        paths = [workdir / planned.folder / "summary.json" for planned in (run, twin) if planned]
-        if len(paths) < 2 or not all(path.exists() for path in paths):
+    planned = {(run.arm.name, run.budget, run.seed): run for run in grid.runs}
+    found: dict[tuple[str, int], int] = {}
+    for (name, budget, seed), run in planned.items():
+        twin = planned.get((grid.twin, budget, seed))
+        if twin is None or (name, budget) in found:
+            continue
+        paths = [workdir / one.folder / "summary.json" for one in (run, twin)]
+        if not all(path.exists() for path in paths):
             continue
         own, of_twin = (json.loads(path.read_text()) for path in paths)
         if parity == "flops":

@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from tlj import config as configuration
 from tlj.errors import InputError, RunError
 from tlj.evidence.tuning import Trial, best_trial, edges, read_trials
 from tlj.experiments.arm_configs import Values, arm_config
@@ -56,6 +57,25 @@ class PlannedTrial:
             }
             for run in self.runs
         ]
+
+
+def describe_search(config: ConfigDict, grid: Grid) -> dict[str, Any]:
+    """Returns what is searched and how, as ``comparison.json`` has it.
+
+    Args:
+      config: of the comparison.
+      grid: of the comparison.
+    """
+    tuning = config.tuning
+    return {
+        "per_arm": tuning.trials,
+        "search": tuning.search,
+        "seeds": list(tuning.seeds),
+        "metric": tuning.metric,
+        "budgets": tuning.budgets,
+        "extend": tuning.extend,
+        "spaces": configuration.to_dict(grid.spaces),
+    }
 
 
 def check_tuning(config: ConfigDict, grid: Grid) -> None:

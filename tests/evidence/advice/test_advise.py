@@ -114,3 +114,17 @@ def test_a_comparison_without_a_run_is_undecided(make_comparison, tmp_path):
 def test_a_target_in_percent_is_refused(directory):
     with pytest.raises(InputError, match="0.9 for 90 %"):
         advise_on(directory, Question(target=90))
+
+
+def test_one_seed_that_reaches_a_target_is_not_said_to_have_an_interval(ask):
+    text = ask({"scratch": {10: [0.5]}, "full": {10: [0.9]}}, target=0.8)["text"]
+    assert "One seed reaches the target of 80.0 %, so it is not sure to be met." in text
+    assert "the interval does not" not in text
+
+
+def test_the_decision_is_that_of_the_answer_where_transfer_hurts_or_is_merely_cheaper(ask, five_seeds):
+    cells = {"scratch": {10: five_seeds(0.8), 100: five_seeds(0.9)}}
+    cells["full"] = {10: five_seeds(0.7), 100: five_seeds(0.9)}
+    advice = ask(cells, milliseconds={"scratch": 4.0, "full": 1.0})
+    assert advice["text"].startswith("Train from scratch: at 10 labels")
+    assert (advice["decision"], advice["budget"]) == ("scratch", 10)

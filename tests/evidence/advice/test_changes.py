@@ -49,3 +49,8 @@ def test_a_budget_that_is_too_small_names_one_that_would_do(ask, saving, priced)
 def test_equivalence_names_the_margin_within_which_it_holds(ask, five_seeds):
     advice = ask({"scratch": {10: five_seeds(0.9)}, "full": {10: five_seeds(0.902)}})
     assert advice["changes"] == ["a margin of 0.2 points or less, within which full would not be equivalent"]
+
+
+def test_no_margin_undoes_a_difference_of_nothing(ask, five_seeds):
+    cells = {"scratch": {10: five_seeds(0.8)}, "full": {10: five_seeds(0.8)}}
+    assert ask(cells)["changes"] == []

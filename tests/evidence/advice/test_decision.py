@@ -116,3 +116,19 @@ def test_asked_for_nothing_the_strongest_decision_at_the_most_labels_is_given(cu
     measured, _ = curve()
     ruling = rule(measured, Question())
     assert (ruling.decision, ruling.cell.budget) == ("transfer", 100)
+
+
+def test_more_seeds_of_scratch_do_not_make_transfer_the_cheaper(measure, five_seeds, priced):
+    equal = {"scratch": {100: five_seeds(0.90) * 2}, "full": {100: five_seeds(0.901)}}
+    ruling = rule_at(measure(equal, None, priced, {"scratch": 4.0, "full": 4.4}, margin=0.01), 100, anything)
+    assert (ruling.decision, ruling.why) == ("scratch", "equal")
+    ruling = rule_at(measure(equal, None, priced, {"scratch": 4.0, "full": 4.0}, margin=0.01), 100, anything)
+    assert (ruling.decision, ruling.why) == ("scratch", "equal")
+
+
+def test_what_is_not_timed_is_not_the_cheapest(ask, five_seeds, priced):
+    helping = {"scratch": 0.80, "full": 0.898, "linear_probe": 0.90}
+    cells = {arm: {100: five_seeds(mean)} for arm, mean in helping.items()}
+    advice = ask(cells, priced, {"scratch": 4.0, "linear_probe": 1.0})
+    assert advice["arm"] == "linear_probe"
+    assert "the best of what helps; which of it is the cheapest cannot be told" in advice["text"]

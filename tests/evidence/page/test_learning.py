@@ -76,3 +76,10 @@ def test_a_loss_that_explodes_at_first_does_not_flatten_the_rest():
 def test_without_curves_there_is_nothing():
     assert learning_context(None, {"learning": None}) == {"learning": None}
     assert learning_curves({"arms": []}, 7.4) is None
+
+
+def test_seeds_without_a_common_step_leave_no_curve_to_draw():
+    nothing = {"steps": [], "loss": []}
+    empty = {**cell("full"), "train": nothing, "validation": nothing, "lowest": None, "rise": None, "rises": None}
+    assert learning_curves(summary_of(empty), 7.0) is None
+    assert len(learning_curves(summary_of(empty, cell("scratch")), 7.0).axes) == 1

@@ -72,7 +72,10 @@ def test_fine_tuning_is_held_against_the_probe_in_either_order(summary):
 
 
 def test_harm_names_its_cells_and_the_distance_of_the_domains(summary):
-    verdicts = [{"arm": "full", "budget": 10, "verdict": "hurts"}, {"arm": "full", "budget": 25, "verdict": "helps"}]
+    verdicts = [
+        {"arm": "full", "budget": 10, "verdict": "hurts", "interval": [-0.2, -0.1]},
+        {"arm": "full", "budget": 25, "verdict": "helps", "interval": [0.1, 0.2]},
+    ]
     text = said(changed(summary, verdicts=verdicts, screening={"source": {"distance": 1.5}}), "Between")
     assert text.startswith("hurts: full at 10 labels; the proxy A-distance of the two data sets is 1.50")
     text = said(changed(summary, verdicts=verdicts[1:], screening=None), "Between")
@@ -87,3 +90,24 @@ def test_cheaper_is_by_accelerator_seconds_and_not_measured_without_step_times(s
     for row in told["cost"]["arms"]:
         row["accelerator_seconds_per_run"] = None
     assert said(told, "60 to 80") == NOT_MEASURED
+
+
+def test_one_seed_has_no_interval_that_could_speak_against_harm(summary):
+    verdicts = [{"arm": "full", "budget": 10, "verdict": "undecided", "interval": None}]
+    assert said(changed(summary, verdicts=verdicts), "Between") == NOT_MEASURED
+
+
+def test_labels_saved_by_the_loss_of_numbers_are_measured(summary):
+    row = {"arm": "full", "budget": 10, "measure": "loss", "multiplier": 4.0, "multiplier_interval": None}
+    row |= {"censored": None, "interval_censored": [None, None]}
+    assert said(changed(summary, effective_data=[row]), "80 to 90") == "full with 10 labels saves 75.0 %"
+
+
+@pytest.mark.parametrize(("twin_lowest", "expected"), [(20, "full before it trains"), (0, NOT_MEASURED)])
+def test_a_validation_before_the_first_step_is_no_time_to_divide_by(summary, twin_lowest, expected):
+    curve = {"steps": [0, 10, 20], "loss": [0.5, 0.6, 0.7]}
+    cells = [
+        {"arm": "scratch", "budget": 538, "lowest": {"step": twin_lowest, "loss": 1.0}, "validation": curve},
+        {"arm": "full", "budget": 538, "lowest": {"step": 0, "loss": 0.5}, "validation": curve},
+    ]
+    assert expected in said(changed(summary, learning={"cells": cells}), "Training is dozens")

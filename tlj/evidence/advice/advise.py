@@ -12,6 +12,7 @@ from tlj.evidence.advice.next_run import next_run
 from tlj.evidence.advice.paragraph import paragraph
 from tlj.evidence.advice.question import Question
 from tlj.evidence.money.prices import find_prices
+from tlj.evidence.pairs import check_pairs
 from tlj.evidence.runs import read_comparison
 from tlj.evidence.scores.judged import metric_of
 from tlj.evidence.summary import build_summary
@@ -29,10 +30,12 @@ def advise_on(directory: str | Path, question: Question, prices: str | Path | No
       As ``advise``.
 
     Raises:
-      InputError: the directory is not a comparison, a file cannot be used, or the question has no meaning here.
+      InputError: the directory is not a comparison, a file cannot be used, an arm's run differs from its twin's in what
+        was not declared, or the question has no meaning here.
     """
     priced = question.priced(find_prices(directory, prices))
     comparison = read_comparison(directory)
+    check_pairs(comparison)
     question.check_target(metric_of(comparison))
     return advise(Measured(comparison, build_summary(comparison, priced)), question)
 

@@ -28,6 +28,7 @@ class Cell:
       verdict: the row of the summary's ``verdicts`` against the twin; None for the twin and where it is not paired.
       labels: dollars for the labels, None where they are not priced.
       training: dollars for runs and tuning trials, None where they are not priced.
+      of_a_run: the part of one run in ``training``, None where it is not priced.
       trials: how many tuning trials are in ``training``.
       effort: what tells arms at one label budget apart in cost: accelerator-seconds of a run, else its FLOPs.
     """
@@ -40,6 +41,7 @@ class Cell:
     verdict: Mapping[str, Any] | None
     labels: float | None
     training: float | None
+    of_a_run: float | None
     trials: int
     effort: float | None
 
@@ -99,6 +101,7 @@ class Measured:
                     verdict=verdicts.get(key),
                     labels=money.get(key, {}).get("labels"),
                     training=money.get(key, {}).get("training"),
+                    of_a_run=spent.get(key, {}).get("dollars_per_run"),
                     trials=spent.get(key, {}).get("tuning_trials", 0),
                     effort=spent[key]["accelerator_seconds_per_run"] if timed and key in spent else flops[row["arm"]],
                 )

@@ -97,6 +97,8 @@ def _margin(measured: Measured, cell: Cell) -> list[str]:
         return [f"a margin of {width(metric, row['difference'])} or less in place of {width(metric, margin)}"]
     if row["verdict"] == "equivalent":
         widest = max(map(abs, row["interval"]))
+        if widest == 0:
+            return []
         return [f"a margin of {width(metric, widest)} or less, within which {cell.arm.name} would not be equivalent"]
     return [f"{of} alone, which hurts ({gain(metric, row)})"]
 

@@ -46,8 +46,9 @@ def rule(measured: Measured, question: Question) -> Ruling:
     budgets = measured.comparison.budgets
     if question.target is None and question.budget is None:
         rulings = [rule_at(measured, budget, lambda cell: True) for budget in budgets]
-        for kinds in ((TRANSFER, HYBRID), (SCRATCH,), (UNDECIDED,)):
-            found = [each for each in rulings if each.decision in kinds and each.cell is not None]
+        # In the order of the answer: a gain, then a loss, then neither, where transfer may still be the cheaper.
+        for reasons in (("helps",), ("hurts",), ("equal", "equal-cheaper"), ("open", "unpaired")):
+            found = [each for each in rulings if each.why in reasons and each.cell is not None]
             if found:
                 return max(found, key=lambda each: each.cell.budget)
         return Ruling(UNDECIDED, None, "nothing")
@@ -99,15 +100,15 @@ def rule_at(measured: Measured, budget: int, fits: Callable[[Cell], bool]) -> Ru
     helping = [cell for cell in paired if cell.word in HELPS]
     if pool := [cell for cell in helping if fits(cell)]:
         near = measured.quality(max(pool, key=measured.quality)) - measured.summary["margin"] - TOLERANCE
-        return _transferred(measured, _cheapest([c for c in pool if measured.quality(c) >= near]), "helps")
+        return _transferred(measured, _cheapest(measured, [c for c in pool if measured.quality(c) >= near]), "helps")
     if helping:
         return Ruling(SCRATCH, twin, "only") if twin else Ruling(UNDECIDED, lead, "open")
     if {cell.word for cell in paired} <= {"hurts", "equivalent"}:
         whole = next(cell for cell in here if cell.arm == measured.twin)
         equal = [cell for cell in paired if cell.word == "equivalent" and fits(cell)]
-        cheaper = [c for c in equal if None not in (c.effort, whole.effort) and _cost(c) < _cost(whole)]
+        cheaper = [c for c in equal if None not in (c.effort, whole.effort) and _is_cheaper(c, whole)]
         if cheaper:
-            return _transferred(measured, _cheapest(cheaper), "equal-cheaper")
+            return _transferred(measured, _cheapest(measured, cheaper), "equal-cheaper")
         if twin:
             return Ruling(SCRATCH, twin, "equal" if any(c.word == "equivalent" for c in paired) else "hurts")
     return Ruling(UNDECIDED, lead, "open")
@@ -117,13 +118,37 @@ def _transferred(measured: Measured, cell: Cell, why: str) -> Ruling:
     return Ruling(HYBRID if measured.phased(cell.arm) else TRANSFER, cell, why)
 
 
-def _cost(cell: Cell) -> tuple[float, float]:
-    # Dollars first, because they hold the tuning; arms of one label budget pay the same for labels.
-    return (cell.training or 0.0, cell.effort or 0.0)
+def knows_cheapest(cells: Sequence[Cell]) -> bool:
+    """Returns whether cells of one label budget can be compared in what it costs to train them."""
+    return len(cells) < 2 or _are_priced(cells) or None not in [cell.effort for cell in cells]
 
 
-def _cheapest(cells: Sequence[Cell]) -> Cell:
-    return min(cells, key=_cost)
+def _are_priced(cells: Sequence[Cell]) -> bool:
+    return all(None not in (cell.training, cell.of_a_run) for cell in cells)
+
+
+def _costs(cells: Sequence[Cell]) -> list[tuple[float, float]]:
+    """What tells cells of one label budget apart in cost, each as if it had run as many seeds as the others.
+
+    Dollars come first, because they hold the tuning. What is not known of all of them does not count.
+    """
+    seeds, dollars, effort = max(cell.seeds for cell in cells), [0.0] * len(cells), [0.0] * len(cells)
+    if _are_priced(cells):
+        # To nine digits: the same sum in another order is no difference.
+        dollars = [float(f"{cell.training + (seeds - cell.seeds) * cell.of_a_run:.9g}") for cell in cells]
+    if None not in [cell.effort for cell in cells]:
+        effort = [cell.effort for cell in cells]
+    return list(zip(dollars, effort, strict=True))
+
+
+def _is_cheaper(cell: Cell, other: Cell) -> bool:
+    costs = _costs([cell, other])
+    return costs[0] < costs[1]
+
+
+def _cheapest(measured: Measured, cells: Sequence[Cell]) -> Cell:
+    costs = _costs(cells)
+    return cells[min(range(len(cells)), key=lambda i: (costs[i], -measured.quality(cells[i])))]
 
 
 def _least(measured: Measured, budget: int, fits: Callable[[Cell], bool]) -> tuple[float, int]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from tlj.evidence.advice.cells import Cell, Measured
 from tlj.evidence.advice.changes import no_price_changes_it
-from tlj.evidence.advice.decision import HYBRID, SCRATCH, TRANSFER, UNDECIDED, Ruling
+from tlj.evidence.advice.decision import HYBRID, SCRATCH, TRANSFER, UNDECIDED, Ruling, knows_cheapest
 from tlj.evidence.advice.question import Question
 from tlj.evidence.advice.said import gain, shown, width
+from tlj.evidence.judging.verdict import HELPS
 from tlj.evidence.money.total import needs_pretraining
 from tlj.evidence.words.formatting import seconds
 from tlj.evidence.words.metric_words import named
@@ -106,6 +107,8 @@ def _target(measured: Measured, target: float, cell: Cell) -> str:
     asked = shown(measured.metric, target)
     if measured.surely_reaches(cell, target):
         return f"The whole interval reaches the target of {asked}."
+    if cell.interval is None:
+        return f"One seed reaches the target of {asked}, so it is not sure to be met."
     return f"The mean reaches the target of {asked}, but the interval does not, so it is not sure to be met."
 
 
@@ -114,6 +117,8 @@ def _why(measured: Measured, ruling: Ruling) -> str:
     if cell.verdict:
         against = f"It is at {gain(measured.metric, cell.verdict)} against {twin} ({cell.word})"
         if ruling.why == "helps":
+            if not knows_cheapest([c for c in measured.at(cell.budget) if c.word in HELPS]):
+                return f"{against}, and is the best of what helps; which of it is the cheapest cannot be told."
             margin = width(measured.metric, measured.summary["margin"])
             return f"{against}, and is the cheapest of what helps within {margin} of the best."
         if ruling.why == "equal-cheaper":
@@ -157,7 +162,8 @@ def _next(measured: Measured, run: Mapping[str, Any] | None) -> str:
         return ""
     if run["kind"] == "missing":
         by_arm = listed(f"{count} of {arm}" for arm, count in run["by_arm"].items())
-        return f"Next, finish the {run['runs']} missing runs: {by_arm}."
+        runs = f"{run['runs']} missing runs" if run["runs"] > 1 else "missing run"
+        return f"Next, finish the {runs}: {by_arm}."
     if run["kind"] == "labels":
         return sentence(f"only more than {of_labels(run['above'])} could tell, and they were not measured.")
     text = f"The next most informative run is one more seed of {run['arm']} and {run['against']} at "

@@ -57,6 +57,8 @@ def learning_curves(summary: Summary, width: float) -> Figure | None:
       The figure, or None where no run has a curve.
     """
     cells = _largest((summary.get("learning") or {"cells": []})["cells"])
+    # Seeds whose losses were finite at no common step have no curve to draw.
+    cells = [cell for cell in cells if cell["train"]["loss"] or cell["validation"]["loss"]]
     if not cells:
         return None
     columns = min(len(cells), 4 if width > NARROW else 2)

@@ -68,7 +68,7 @@ def render_page(comparison: Comparison, summary: Summary, figures: Mapping[str, 
         meanings=MEANINGS,
         floor_words=_floor_words(summary["verdicts"]),
         cells=_grid(summary["cells"], arms, summary["budgets"]),
-        verdicts=_grid(summary["verdicts"], others, summary["budgets"]),
+        verdicts=_grid(_with_runs(summary["verdicts"], summary["cells"]), others, summary["budgets"]),
         effective=[
             {"title": MEASURES[curve["measure"]], "rows": _grid(rows, others, summary["budgets"])}
             for curve in curves
@@ -80,6 +80,12 @@ def render_page(comparison: Comparison, summary: Summary, figures: Mapping[str, 
         declared_runs=len(comparison.runs) + len(comparison.missing),
         missing_by_arm=[{"arm": arm, "count": n} for arm, n in Counter(r["arm"] for r in summary["missing"]).items()],
     )
+
+
+def _with_runs(rows: Sequence[Mapping], cells: Sequence[Mapping]) -> list[dict[str, Any]]:
+    """The rows with the folder of the arm's runs, which their numbers lead to."""
+    folders = {(cell["arm"], cell["budget"]): cell["path"] for cell in cells}
+    return [{**row, "path": folders[row["arm"], row["budget"]]} for row in rows]
 
 
 def _grid(rows: Sequence[Mapping], arms: Sequence[str], budgets: Sequence[int]) -> list[dict[str, Any]]:

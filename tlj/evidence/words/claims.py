@@ -52,7 +52,8 @@ def _lead(summary: Summary, rows: Sequence[Mapping], better) -> Mapping | None:
 
 def _fewer_labels(summary: Summary) -> str:
     """The labels that the best arm saves at the smallest and the largest budget, by test error or else by loss."""
-    measure = "error" if any(row["measure"] == "error" for row in summary["effective_data"]) else "nll"
+    found = [row["measure"] for row in summary["effective_data"]]
+    measure = next((name for name in ("error", "nll", "loss") if name in found), None)
     rows = [row for row in summary["effective_data"] if row["measure"] == measure and row["budget"] != 0]
     said = []
     for budget in dict.fromkeys(row["budget"] for row in rows):
@@ -97,7 +98,7 @@ def _share(summary: Summary) -> str:
     if not ratios:
         return ""
     estimate = mean_interval(np.array(ratios))
-    interval = "" if estimate.low is None else f" [{percent(estimate.low)}, {percent(estimate.high)}]"
+    interval = "" if estimate.low is None else f" [{_signed(estimate.low)}, {_signed(estimate.high)}]"
     return (
         f"{arm}, which takes the fewest FLOPs, reaches {percent(estimate.mean)} %{interval} of {twin}'s accuracy at "
         f"{of_labels(budget)} with {percent(relative)} % of the training FLOPs{_time(cost[arm])}"
@@ -115,15 +116,14 @@ def _shorter(summary: Summary) -> str:
     twin, said = summary["twin"], []
     for budget in reversed(summary["budgets"]):
         of_twin = (cells.get((twin, budget)) or {}).get("lowest")
-        for arm in _transferred(summary) if of_twin else ():
+        # A twin that is at its lowest before it trains has taken no time that could be shortened.
+        for arm in _transferred(summary) if of_twin and of_twin["step"] else ():
             curve = (cells.get((arm, budget)) or {}).get("validation")
             if not curve or not curve["steps"]:
                 continue
-            reached = next(
-                (s for s, v in zip(curve["steps"], curve["loss"], strict=True) if v <= of_twin["loss"]), None
-            )
-            if reached is None:
-                said.append(f"{arm} never")
+            reached = _first(curve, of_twin["loss"])
+            if not reached:
+                said.append(f"{arm} never" if reached is None else f"{arm} before it trains")
                 continue
             pace = cost[arm]["relative_time"] if cost[arm]["relative_time"] is not None else 1.0
             bound = "at least " if reached == curve["steps"][0] else ""
@@ -179,7 +179,7 @@ def _against(row: Mapping, sign: int, metric: Metric) -> str:
 
 def _negative(summary: Summary) -> str:
     """Where an arm fell behind the twin, and how far apart the two data sets are."""
-    rows = [row for row in summary["verdicts"] if row["arm"] in _transferred(summary)]
+    rows = [row for row in summary["verdicts"] if row["arm"] in _transferred(summary) and row["interval"] is not None]
     if not rows:
         return ""
     hurt = [f"{row['arm']} at {of_labels(row['budget'])}" for row in rows if row["verdict"] == "hurts"]
