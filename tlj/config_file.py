@@ -31,6 +31,7 @@ def read_config_file(spec: str) -> tuple[pathlib.Path, Mapping]:
         raise InputError(
             f"get_config returned {type(config).__name__}", where=str(path), do="return an ml_collections.ConfigDict"
         )
+    _check_names(config, str(path))
     return path, config
 
 
@@ -48,12 +49,20 @@ def read_sweep(spec: str) -> tuple[pathlib.Path, list[Mapping]]:
     """
     path, members = _call(spec, "sweep", list)
     for i, overrides in enumerate(members):
+        where = f"{path}: sweep()[{i}]"
         if not isinstance(overrides, (ConfigDict, Mapping)):
             what = f"sweep yielded {type(overrides).__name__}, not overrides"
-            raise InputError(what, where=f"{path}: sweep()[{i}]", do="yield a mapping, such as {'seed': 1}")
+            raise InputError(what, where=where, do="yield a mapping, such as {'seed': 1}")
+        _check_names(overrides, where)
     if not members:
         raise InputError("sweep yielded nothing", where=spec, do="yield the overrides of one member at least")
     return path, members
+
+
+def _check_names(config: Mapping, where: str) -> None:
+    for key in config:
+        if not isinstance(key, str):
+            raise InputError(f"{key!r} is no key, which are texts", where=where, do="see `tlj compare --help`")
 
 
 def _call(spec: str, name: str, finish: Callable[[object], object]) -> tuple[pathlib.Path, object]:

@@ -56,13 +56,28 @@ def write_grid(directory: Path, runs: int, arms: int = 5, budgets: int = 10) -> 
         skill = zlib.crc32(arm.encode()) % 10 / 100
         spread = 0.02 * np.random.default_rng([seed, budget]).standard_normal()
         write_run(directory, arm, budget, seed, float(np.clip(0.5 + 0.06 * np.log(budget) + skill + spread, 0, 1)))
+        write_config(directory / run_path(arm, budget, seed), arm, budget, seed)
     return len(keys)
+
+
+def write_config(run: Path, arm: str, budget: int, seed: int) -> None:
+    """Writes what a run's config and digests say, as large as they are."""
+    from tlj import config as configuration
+
+    entry = arm_entry(arm)
+    own = {"strategy": entry["strategy"], "init": entry["init"], "label_budget": budget, "seed": seed}
+    config = configuration.run_config(configuration.default(), **own)
+    (run / "config.json").write_text(json.dumps(config))
+    summary = json.loads((run / "summary.json").read_text())
+    pair = {"split": f"{budget}-{seed}", "first_batch": f"{budget}-{seed}", "preprocessing": "same"}
+    (run / "summary.json").write_text(json.dumps({**summary, "pair": pair}))
 
 
 def main() -> None:
     """Writes the runs, makes the report, and prints seconds and the peak of memory."""
     from tlj.evidence.page.page import render_page
     from tlj.evidence.page.write_figures import write_figures
+    from tlj.evidence.pairs import check_pairs
     from tlj.evidence.runs import read_comparison
     from tlj.evidence.summary import build_summary, write_summary
 
@@ -77,6 +92,7 @@ def main() -> None:
         clock, begun = [time.perf_counter()], time.process_time()
         comparison = read_comparison(directory)
         clock.append(time.perf_counter())
+        check_pairs(comparison)
         summary = build_summary(comparison)
         clock.append(time.perf_counter())
         write_summary(directory, summary)

@@ -28,3 +28,11 @@ def test_several_comparisons_are_told_together_in_the_first(two, capsys):
 def test_a_folder_that_is_not_there_is_one_line(two, capsys):
     assert cli.main(["report", str(two[0]), "--across=nowhere"]) == 2
     assert capsys.readouterr().err == "tlj: nowhere: no such folder; see `tlj report --help`\n"
+
+
+def test_a_comparison_counts_once(two, capsys):
+    for across in (two[0], f"{two[1]},{two[1]}/"):
+        assert cli.main(["report", str(two[0]), f"--across={across}"]) == 2
+        written = capsys.readouterr()
+        assert not written.out
+        assert "stands twice; name each comparison once" in written.err

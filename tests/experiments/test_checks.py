@@ -102,7 +102,10 @@ SEARCH = {
         ({"tuning.trials": 3}, "config.tuning.trials: it was 2 before the first run and is 3 now"),
         ({"tuning.metric": "validation_accuracy"}, "config.tuning.metric: it was validation_loss before"),
         ({"tuning.extend": 1}, "config.tuning.extend: it was 0"),
-        ({"declared": {"full": {"tuning": {"space": {"optimizer": {"ema": [0.1]}}}}}}, "config.tuning.space: it was {"),
+        (
+            {"declared": {"full": {"tuning": {"space": {"optimizer": {"learning_rate": "1e-3 to 1"}}}}}},
+            "config.tuning.space: it was {",
+        ),
     ],
 )
 def test_a_search_is_not_changed_once_a_run_has_what_it_chose(tiny_config, tmp_path, changes, message):
@@ -128,8 +131,8 @@ def test_a_search_after_runs_without_one_is_refused_before_its_trials(tiny_confi
 
 
 def test_a_trial_that_cannot_be_done_is_refused_before_any_work(tiny_config, tmp_path):
-    config = tiny_config(tmp_path, **{**SEARCH, "tuning.space.optimizer.accumulate": [3]})
-    with pytest.raises(InputError, match="a batch of 16 does not divide into 3 parts"):
+    config = tiny_config(tmp_path, **{**SEARCH, "tuning.space.optimizer.accumulate": [3, 5, 6]})
+    with pytest.raises(InputError, match="a batch of 16 does not divide into"):
         check_before_work(config, make_grid(config), tmp_path)
 
 

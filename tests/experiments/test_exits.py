@@ -45,6 +45,13 @@ def test_hours_are_those_of_all_devices_and_of_all_finished_runs(tiny_config, pl
     assert ends.reason(planned) == "2 accelerator-hours are spent of the 2 declared"
 
 
+def test_the_source_is_paid_for_too(tiny_config, planned, tmp_path):
+    (tmp_path / "source").mkdir()
+    content = {"timing": {"wall_s": 3600.0}, "cost": {"devices": 2}}
+    (tmp_path / "source" / "summary.json").write_text(json.dumps(content))
+    assert exits(tiny_config("w", **{"exit.hours": 2}), tmp_path).reason(planned).startswith("2 accelerator-hours")
+
+
 def test_dollars_are_hours_at_their_price(tiny_config, planned, tmp_path):
     config = tiny_config("w", **{"exit.dollars": 3.6, "prices": "prices.toml"})
     finish(tmp_path, planned[0])

@@ -107,12 +107,13 @@ def test_it_ends_when_its_hours_are_spent_and_says_so(stages, tiny_config, tmp_p
     workdir = tmp_path / "ended"
     shutil.copytree(stages, workdir)
     shutil.rmtree(workdir / "runs")
+    (workdir / "comparison.json").unlink()
     compare(staged(tiny_config, workdir, **{"exit.hours": 1e-6}), "tlj compare")
     write_report(workdir)
     ended = lasting(workdir)
     assert "accelerator-hours are spent of the 1e-06 declared" in ended["ended"]
     assert len(ended["missing"]) == 4
-    assert "ended" in (workdir / "report.html").read_text()
+    assert "<strong>Ended.</strong>" in (workdir / "report.html").read_text()
 
 
 def test_a_trial_of_another_search_is_never_taken_for_one_of_an_extension(tiny_config, tmp_path):

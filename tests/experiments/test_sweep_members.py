@@ -93,6 +93,7 @@ def test_what_is_declared_of_an_arm_that_a_member_takes_out_is_idle(members, tmp
         ("{'seeds': [1]}", (), "train", "sweep()[0].seeds: changes nothing in one run; did you mean 'seed'?"),
         ("{'seed': 1}", ("seed=2",), "train", "--config.seed: "),
         ("3", (), "train", "sweep()[0]: sweep yielded int"),
+        ("{1: 2}", (), "train", "sweep()[0]: 1 is no key"),
         ("", (), "train", "sweep yielded nothing"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,12 +63,14 @@ def parities_summary(comparison: Comparison) -> list[dict[str, Any]]:
     """
     found = []
     for parity in comparison.declared.get("parities") or ("steps",):
-        view = under_parity(comparison, parity)
+        view, summaries = under_parity(comparison, parity), {}
+        for run in view.runs:
+            summaries.setdefault((run.key.arm, run.key.budget), []).append(run.summary)
         rows = [
             row
             for arm in comparison.arms
             for budget in comparison.budgets
-            if (row := _row(view, arm.name, budget)) is not None
+            if (row := _row(view, arm.name, budget, summaries)) is not None
         ]
         missing = sum(
             not _is_done(comparison, run_key(comparison.directory, row))
@@ -78,15 +81,16 @@ def parities_summary(comparison: Comparison) -> list[dict[str, Any]]:
     return found
 
 
-def _row(view: Comparison, arm: str, budget: int) -> dict[str, Any] | None:
+def _row(
+    view: Comparison, arm: str, budget: int, summaries: Mapping[tuple[str, int], list[Mapping[str, Any]]]
+) -> dict[str, Any] | None:
     values = judged(view, arm, budget)
     if not values:
         return None
     against = None if arm == view.twin else compare_arms(view, arm, view.twin, budget)
-    runs = [run.summary for run in view.runs if (run.key.arm, run.key.budget) == (arm, budget)]
-    twins = [run.summary for run in view.runs if (run.key.arm, run.key.budget) == (view.twin, budget)]
+    runs, twins = summaries[arm, budget], summaries.get((view.twin, budget), [])
     estimate = mean_interval(np.array(list(values.values())))
-    own, twin = (_mean_flops(summaries) for summaries in (runs, twins))
+    own, twin = _mean_flops(runs), _mean_flops(twins)
     return {
         "arm": arm,
         "budget": budget,
@@ -102,7 +106,7 @@ def _row(view: Comparison, arm: str, budget: int) -> dict[str, Any] | None:
     }
 
 
-def _mean_flops(summaries: list[dict[str, Any]]) -> float | None:
+def _mean_flops(summaries: list[Mapping[str, Any]]) -> float | None:
     return _mean((summary.get("flops") or {}).get("training_total") for summary in summaries)
 
 

@@ -7,6 +7,7 @@ import json
 import pathlib
 from typing import Any
 
+from tlj.errors import InputError
 from tlj.named_paths import existing_folder
 
 
@@ -14,11 +15,20 @@ def report(arguments: argparse.Namespace) -> None:
     """Writes the report of a comparison anew, and one across several where others are named."""
     folder = existing_folder(arguments.folder, arguments.verb)
     others = [existing_folder(pathlib.Path(name), arguments.verb) for name in filter(None, arguments.across.split(","))]
+    _check_each_once([folder, *others])
     print_report(folder, arguments.prices)
     if others:
         from tlj.evidence.report import write_across
 
         print(f"across: {write_across([folder, *others], folder)}", flush=True)
+
+
+def _check_each_once(folders: list[pathlib.Path]) -> None:
+    """Checks that no comparison is named twice: it would count as two data sets."""
+    resolved = [folder.resolve() for folder in folders]
+    for i, folder in enumerate(folders):
+        if resolved[i] in resolved[:i]:
+            raise InputError(f"{folder} stands twice", where="--across", do="name each comparison once, DIR not at all")
 
 
 def print_report(comparison: pathlib.Path, prices: pathlib.Path | None = None) -> dict[str, Any]:

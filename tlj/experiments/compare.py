@@ -19,7 +19,7 @@ from tlj.distributed import agree, is_main
 from tlj.errors import InputError
 from tlj.experiments.added_seeds import added_runs
 from tlj.experiments.checks import check_before_work
-from tlj.experiments.description import describe
+from tlj.experiments.description import describe, going_on
 from tlj.experiments.drift import measure_drift
 from tlj.experiments.exits import Exits, declared_exit, open_exits, write_ended
 from tlj.experiments.grid import Chosen, Grid, PlannedRun, make_grid
@@ -85,8 +85,10 @@ class _Course:
     def describe(self) -> None:
         """Writes down what is planned by now."""
         if is_main():
-            content = describe(self.config, self.grid, self.controls, self.command, self.trials, self.others)
-            write_json(self.workdir / "comparison.json", content)
+            path = self.workdir / "comparison.json"
+            before = json.loads(path.read_text()) if path.exists() else {}
+            now = describe(self.config, self.grid, self.controls, self.command, self.trials, self.others)
+            write_json(path, going_on(before, now))
 
     def train(self, runs: Sequence[PlannedRun]) -> bool:
         """Trains those that are not done, and returns whether every one was begun."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -62,6 +63,40 @@ def describe(
         "runs": [_row(run) for run in grid.runs],
         "parity_runs": [{**_row(run), "parity": run.parity, "steps": run.config["steps"]} for run in others],
     }
+
+
+def going_on(before: Mapping[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Returns a description with what an earlier invocation had planned besides: a report in between keeps it.
+
+    Added seeds, extensions of a search and runs of other parities follow from the runs before them, so that what was
+    planned once will be planned again.
+
+    Args:
+      before: the content of ``comparison.json``; empty where there is none.
+      now: of ``describe``.
+
+    Returns:
+      The same where the two do not describe one comparison.
+    """
+    now = json.loads(json.dumps(now))
+    planned = ("runs", "parity_runs", "seeds", "tuning", "command", "exit")
+    tuning, earlier = ({**(told.get("tuning") or {}), "trials": None} for told in (now, before))
+    known = {row["path"] for row in before.get("runs", ())}
+    same = all(before.get(key) == value for key, value in now.items() if key not in planned)
+    if not (same and tuning == earlier and known.issuperset(row["path"] for row in now["runs"])):
+        return now
+    merged = {**now, "seeds": before["seeds"]}
+    for key in ("runs", "parity_runs"):
+        merged[key] = _joined(now[key], before[key])
+    if now["tuning"]:
+        merged["tuning"] = {**now["tuning"], "trials": _joined(now["tuning"]["trials"], before["tuning"]["trials"])}
+    return merged
+
+
+def _joined(now: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of now, and those of before for other runs."""
+    places = {(row["path"], row.get("parity")) for row in now}
+    return [*now, *(row for row in before if (row["path"], row.get("parity")) not in places)]
 
 
 def _row(run: PlannedRun) -> dict[str, Any]:

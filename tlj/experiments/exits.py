@@ -99,9 +99,10 @@ class Exits:
         return self._reached(runs, done) if "target" in said else ""
 
     def _spent(self, done: Sequence[PlannedRun]) -> float:
-        """Accelerator-hours of the runs that are done, from start to end of each."""
-        for run in done:
-            if (name := str(run.folder)) not in self._hours:
+        """Accelerator-hours of the runs that are done, and of the source, from start to end of each."""
+        source = ["source"] if (self._workdir / "source" / "summary.json").exists() else []
+        for name in [*source, *(str(run.folder) for run in done)]:
+            if name not in self._hours:
                 summary = json.loads((self._workdir / name / "summary.json").read_text())
                 seconds = (summary["timing"]["wall_s"] or 0.0) * summary["cost"]["devices"]
                 self._hours[name] = seconds / 3600

@@ -18,6 +18,7 @@ from tlj.evidence.scores.judged import Metric
         ({"workers": 0}, "--workers-per-label: 0 workers per label; give more than 0"),
         ({"budget": 0}, "--budget: 0 dollars in total; give more than 0"),
         ({"budget": math.inf}, "--budget: inf"),
+        ({"label_cost": 1e300}, "--label-cost: 1e+300 dollars per label; give 1e+15 or less"),
         ({"target": math.nan}, "--target: nan is no target"),
     ],
 )

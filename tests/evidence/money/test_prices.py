@@ -72,6 +72,7 @@ def test_a_file_may_be_empty(read):
         ("[labels]\ndollars_per_label = -1", "labels.dollars_per_label: -1 for price of one label by one worker"),
         ("[labels]\ndollars_per_label = nan", "no number"),
         ("[labels]\ndollars_per_label = true", "no number"),
+        (f"[labels]\ndollars_per_label = 1{'0' * 400}", "labels.dollars_per_label: more than 1e+15 for price of one"),
         ("[labels]\ndollars_per_label = {value = 1, currency = 'EUR'}", "unknown key 'currency'"),
         ("[labels]\nworkers_per_label = 0", "give more than 0"),
         ("[energy]\npue = 0.9", "energy.pue: 0.9 for power usage effectiveness"),

@@ -14,6 +14,7 @@ from tlj.evidence.page.drawing import (
     label_axis,
     line_styles,
     save_figure,
+    shorten_texts,
     style,
 )
 
@@ -120,3 +121,12 @@ def test_ids_of_two_figures_do_not_meet():
 
     assert ids(one)
     assert not ids(one) & ids(two)
+
+
+def test_a_long_name_leaves_the_axes_their_room():
+    figure = titled("short\n" + "long" * 50)
+    figure.axes[0].set_yticks([1, 2], ["a", "long" * 50])
+    shorten_texts(figure, 10)
+    inline_svg(figure, "f")
+    assert figure.axes[0].get_title() == "short\nlonglongl\N{HORIZONTAL ELLIPSIS}"
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "longlongl\N{HORIZONTAL ELLIPSIS}"]

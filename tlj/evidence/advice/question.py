@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from tlj.errors import InputError
-from tlj.evidence.money.prices import Prices, Quote
+from tlj.evidence.money.prices import LARGEST, Prices, Quote
 from tlj.evidence.scores.judged import Metric
 
 
@@ -67,6 +67,8 @@ class Question:
 
 
 def _number(value: float | None, flag: str, meaning: str, zero: bool = False) -> None:
-    if value is None or (math.isfinite(value) and (value > 0 or (zero and value == 0))):
+    if value is None or (math.isfinite(value) and value <= LARGEST and (value > 0 or (zero and value == 0))):
         return
+    if value > LARGEST:
+        raise InputError(f"{value:g} {meaning}", where=flag, do=f"give {LARGEST:g} or less")
     raise InputError(f"{value:g} {meaning}", where=flag, do=f"give {'0 or more' if zero else 'more than 0'}")

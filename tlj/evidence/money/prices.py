@@ -16,6 +16,8 @@ from tlj.errors import InputError, unknown_name
 
 FILE = "prices.toml"
 UNDATED = "undated"
+# What is above it is a slip, and sums of it would not be finite.
+LARGEST = 1e15
 DO = "see configs/prices.toml for an example"
 
 
@@ -199,8 +201,15 @@ def _quote(value: Any, kind: Kind, said: Mapping, where: str) -> Quote:
     if isinstance(value, dict):
         _known(value, ["value", *_SAID], where)
         said, value = {**said, **value}, value.get("value")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or value in (math.inf, -math.inf)
+        or value != value
+    ):
         raise InputError("no number", where=where, do=f"give {kind.meaning}")
+    if abs(value) > LARGEST:
+        raise InputError(f"more than {LARGEST:g} for {kind.meaning}", where=where, do="give less")
     if value < kind.lowest or (kind.above and value == kind.lowest):
         least = f"more than {kind.lowest:g}" if kind.above else f"{kind.lowest:g} or more"
         raise InputError(f"{value:g} for {kind.meaning}", where=where, do=f"give {least}")

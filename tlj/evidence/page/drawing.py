@@ -12,7 +12,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
 
 INK, MUTED, GRID, SURFACE, BAND = "#22262b", "#6a7078", "#e4e2dd", "#fffffe", "#ece8df"
 # After Okabe and Ito, who chose them to be told apart in every common form of colour blindness.
@@ -24,6 +25,7 @@ VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface", BAND:
     colour: f"series-{i}" for i, colour in enumerate(SERIES)
 }
 WIDE, NARROW = 7.4, 4.0
+MOST_CHARACTERS = 44
 
 
 def style() -> AbstractContextManager:
@@ -108,6 +110,22 @@ def dodge(budgets: Sequence[int], place: int, places: int) -> np.ndarray:
     return np.asarray(budgets, np.float64) * np.exp(shift)
 
 
+def shorten_texts(figure: Figure, most: int = MOST_CHARACTERS) -> None:
+    """Cuts the lines of a figure's texts that are longer than ``most``: one long name would leave the axes no room."""
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        formatter = axis.get_major_formatter()
+        # Tick labels are made anew from these whenever the figure is drawn.
+        if isinstance(formatter, (FixedFormatter, FuncFormatter)):
+            axis.set_major_formatter(lambda x, at=None, named=formatter: _shortened(named(x, at), most))
+    for text in figure.findobj(Text):
+        text.set_text(_shortened(text.get_text(), most))
+
+
+def _shortened(text: str, most: int) -> str:
+    lines = text.split("\n")
+    return "\n".join(line if len(line) <= most else line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}" for line in lines)
+
+
 def save_figure(figure: Figure, stem: Path) -> list[Path]:
     """Saves a figure as PNG and PDF on white, without dates.
 
@@ -118,6 +136,7 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     Returns:
       The two paths.
     """
+    shorten_texts(figure)
     png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
     figure.savefig(png, dpi=200, facecolor="white", metadata={"Software": None})
     figure.savefig(pdf, facecolor="white", metadata={"CreationDate": None})
@@ -134,6 +153,7 @@ def inline_svg(figure: Figure, name: str) -> str:
     Returns:
       An ``<svg>`` element. Texts are escaped by matplotlib.
     """
+    shorten_texts(figure)
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
