@@ -34,7 +34,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         "deep_head": dict(model=dict(settings=dict(head_layers=(64,)))),
     }
     config.seeds = (0, 1, 2, 3, 4)
-    config.most_seeds = 10
+    config.most_seeds = 8
     config.parities = ("steps", "flops", "seconds", "best")
     config.margin = 0.02
     config.steps = 120
