@@ -64,6 +64,13 @@ def test_a_trial_that_is_not_done_is_neither_best_nor_failed(search):
     assert best_trial(found[:1], "validation_loss") is None
 
 
+def test_a_trial_that_failed_once_is_to_be_tried_again(search):
+    directory, rows = search({"full": rates((1e-3, None), (2e-3, 0.8))})
+    (directory / rows[0]["path"] / "failed.json").write_text('{"attempts": 1, "error": "NaN"}')
+    found = read_trials(directory, rows, "validation_loss")
+    assert (found[0].unfinished, found[0].failed) == ((70,), False)
+
+
 @pytest.mark.parametrize(("rate", "side"), [(1.2e-4, "low"), (9e-3, "high"), (1e-3, None)])
 def test_an_optimum_in_the_outer_tenth_of_its_range_lies_at_an_edge(search, rate, side):
     found = read_trials(*search({"full": rates((rate, 0.1), (8e-4, 0.5))}), "validation_loss")

@@ -55,6 +55,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def failure(run: Path) -> str:
+    """Returns why a run failed for good; nothing where it did not, or is to be tried again.
+
+    Args:
+      run: its directory.
+
+    Raises:
+      InputError: its ``failed.json`` cannot be read.
+    """
+    path = run / "failed.json"
+    failed = read_json(path) if path.is_file() else {}
+    return str(failed.get("error") or "failed") if failed.get("attempts", 0) > 1 else ""
+
+
 def read_runs(directory: Path, keys: Sequence[RunKey]) -> tuple[Run, ...]:
     """Reads and scores finished runs; their logits are let go as soon as a run is scored.
 

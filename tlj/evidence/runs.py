@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tlj.errors import InputError, unknown_name
-from tlj.evidence.run_files import Run, RunKey, read_json, read_runs
+from tlj.evidence.run_files import Run, RunKey, failure, read_json, read_runs
 from tlj.evidence.scores.metrics import Scores
 
 REQUIRED = ("task", "metric", "margin", "twin", "arms", "budgets", "seeds", "steps", "global_batch_size", "runs")
@@ -126,7 +126,7 @@ def read_comparison(directory: str | Path) -> Comparison:
         raise unknown_name("twin", declared["twin"], names, where=str(directory / "comparison.json"))
     keys = [run_key(directory, entry) for entry in declared["runs"]]
     done = [key for key in keys if (directory / key.path / "summary.json").is_file()]
-    failed = tuple((key, why) for key in set(keys).difference(done) if (why := _failure(directory / key.path)))
+    failed = tuple((key, why) for key in set(keys).difference(done) if (why := failure(directory / key.path)))
     settled = {*done, *(key for key, _ in failed)}
     return Comparison(
         directory=directory,
@@ -143,12 +143,6 @@ def read_comparison(directory: str | Path) -> Comparison:
 
 def _read_optional(path: Path) -> dict[str, Any] | None:
     return read_json(path) if path.is_file() else None
-
-
-def _failure(run: Path) -> str:
-    """Why a run failed for good; nothing where it did not."""
-    failed = _read_optional(run / "failed.json") or {}
-    return str(failed.get("error", "")) if failed.get("attempts", 0) > 1 else ""
 
 
 def run_key(directory: Path, entry: Mapping[str, Any]) -> RunKey:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from tlj.evidence.run_files import failure
 from tlj.metric_names import lower_is_better
 
 # A best value in the outer tenth of what was searched may have a better one beyond it.
@@ -93,7 +94,7 @@ def _result(run: Path, metric: str) -> tuple[bool, float | None]:
     try:
         value = json.loads((run / "summary.json").read_text())["metrics"].get(metric)
     except (OSError, ValueError, KeyError):
-        return (run / "failed.json").is_file(), None
+        return failure(run) != "", None
     return True, value if value is not None and math.isfinite(value) else None
 
 

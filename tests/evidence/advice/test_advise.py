@@ -1,11 +1,12 @@
 """The advice as a whole: its JSON, its words, and what it refuses to say."""
 
+import dataclasses
 import json
 
 import pytest
 
 from tlj.errors import InputError
-from tlj.evidence.advice.advise import advise_on
+from tlj.evidence.advice.advise import advise, advise_on
 from tlj.evidence.advice.question import Question
 
 TIMES = {"scratch": 4.0, "full": 4.0}
@@ -128,3 +129,15 @@ def test_the_decision_is_that_of_the_answer_where_transfer_hurts_or_is_merely_ch
     advice = ask(cells, milliseconds={"scratch": 4.0, "full": 1.0})
     assert advice["text"].startswith("Train from scratch: at 10 labels")
     assert (advice["decision"], advice["budget"]) == ("scratch", 10)
+
+
+def test_what_failed_and_why_it_ended_are_told(measure, five_seeds):
+    known = measure({"scratch": {10: five_seeds(0.5)}, "full": {10: five_seeds(0.7)}}, missing=2)
+    failed = [{"arm": "full", "budget": 10, "seed": 9, "path": "runs/full/10/9", "error": "NaN"}]
+    summary = {**known.summary, "failed": failed, "ended": "2 accelerator-hours are spent of the 2 declared"}
+    text = advise(dataclasses.replace(known, summary=summary), Question())["text"]
+    assert "Runs that failed and are in none of this: 1 of full." in text
+    assert (
+        "The comparison was ended, because 2 accelerator-hours are spent of the 2 declared; past that, the next" in text
+    )
+    assert "finish the" not in text

@@ -19,9 +19,13 @@ def effective(labels, interval=None, censored=None, ends=(None, None)):
     }
 
 
-def total(arm, training, pretraining=0.0):
+def total(arm, training, pretraining=0.0, runs=5, trials=0.0):
     charged = {"sunk": 0.0, "included": pretraining, "amortised": pretraining / 4}
-    return {"arm": arm, "budget": 100, "training": training, "pretraining": charged}
+    of_a_run = None if training is None else (training - trials) / runs
+    return {
+        "arm": arm, "budget": 100, "runs": runs, "training": training, "training_of_a_run": of_a_run,
+        "pretraining": charged,
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -43,6 +47,15 @@ def test_the_value_of_transfer_is_labels_saved_less_what_training_costs_more(val
     assert row["value"]["sunk"] == {"value": pytest.approx(39.0), "interval": [pytest.approx(9.0), pytest.approx(54.0)]}
     assert row["value"]["included"]["value"] == pytest.approx(-1.0)
     assert row["value"]["amortised"]["value"] == pytest.approx(29.0)
+
+
+def test_more_seeds_of_one_side_make_it_no_dearer(in_memory, five_seeds, prices):
+    comparison = in_memory({"scratch": {100: five_seeds(0.5)}, "full": {100: five_seeds(0.6)}})
+    # 4 for trials and 2 a run for the twin, 3 a run for the arm: with five seeds each 14 against 15.
+    cells = [total("scratch", 24.0, runs=10, trials=4.0), total("full", 15.0, runs=5)]
+    (row,) = label_values(comparison, prices, cells, [effective(400.0)])
+    assert row["extra_training"]["sunk"] == pytest.approx(1.0)
+    assert row["value"]["sunk"]["value"] == pytest.approx(44.0)
 
 
 def test_at_the_break_even_label_price_the_value_is_zero(value):

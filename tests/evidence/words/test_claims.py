@@ -34,7 +34,10 @@ def test_labels_saved_are_one_less_the_inverse_of_the_multiplier_and_bounds_stay
          "censored": "below", "interval_censored": [None, None]},
     ]  # fmt: skip
     text = said(changed(summary, effective_data=rows), "80 to 90")
-    assert text == "full with 10 labels saves 75.0 % [50.0, ≥ 80.0]; full with 25 labels saves at most −100.0 %"
+    assert (
+        text
+        == "by test error, full with 10 labels saves 75.0 % [50.0, ≥ 80.0]; full with 25 labels saves at most −100.0 %"
+    )
 
 
 def test_the_share_of_the_accuracy_is_paired_by_seed(summary):
@@ -100,7 +103,7 @@ def test_one_seed_has_no_interval_that_could_speak_against_harm(summary):
 def test_labels_saved_by_the_loss_of_numbers_are_measured(summary):
     row = {"arm": "full", "budget": 10, "measure": "loss", "multiplier": 4.0, "multiplier_interval": None}
     row |= {"censored": None, "interval_censored": [None, None]}
-    assert said(changed(summary, effective_data=[row]), "80 to 90") == "full with 10 labels saves 75.0 %"
+    assert said(changed(summary, effective_data=[row]), "80 to 90") == "by test loss, full with 10 labels saves 75.0 %"
 
 
 @pytest.mark.parametrize(("twin_lowest", "expected"), [(20, "full before it trains"), (0, NOT_MEASURED)])

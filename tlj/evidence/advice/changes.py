@@ -9,7 +9,7 @@ from typing import Any
 from tlj.evidence.advice.cells import Cell, Measured
 from tlj.evidence.advice.decision import HYBRID, TRANSFER, Ruling
 from tlj.evidence.advice.question import Question
-from tlj.evidence.advice.said import gain, width
+from tlj.evidence.advice.said import gain, width, width_below
 from tlj.evidence.judging.verdict import HELPS
 from tlj.evidence.money.total import by_cell
 from tlj.evidence.words.money import dollars, dollars_interval
@@ -94,12 +94,14 @@ def _margin(measured: Measured, cell: Cell) -> list[str]:
     if row["verdict"] == "helps":
         return [f"a margin above {width(metric, row['difference'])}, under which this gain would count as small"]
     if row["verdict"] in HELPS:
-        return [f"a margin of {width(metric, row['difference'])} or less in place of {width(metric, margin)}"]
+        return [f"a margin of {width_below(metric, row['difference'])} or less in place of {width(metric, margin)}"]
     if row["verdict"] == "equivalent":
         widest = max(map(abs, row["interval"]))
         if widest == 0:
             return []
-        return [f"a margin of {width(metric, widest)} or less, within which {cell.arm.name} would not be equivalent"]
+        return [
+            f"a margin of {width_below(metric, widest)} or less, within which {cell.arm.name} would not be equivalent"
+        ]
     return [f"{of} alone, which hurts ({gain(metric, row)})"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,8 +39,18 @@ def paragraph(
     text = [_lead(measured, question, ruling), *reasons]
     if result["changes"]:
         text.append(f"What would change the answer: {'; '.join(result['changes'])}.")
-    text.append(_next(measured, result["next_run"]))
+    text += [_failed(measured), _next(measured, result["next_run"])]
     return reasons, " ".join(filter(None, text))
+
+
+def _failed(measured: Measured) -> str:
+    """What no figure of the answer holds."""
+    rows = measured.summary.get("failed") or ()
+    if not rows:
+        return ""
+    counts = Counter(row["arm"] for row in rows)
+    told = listed(f"{count} of {arm}" for arm, count in counts.items())
+    return f"Runs that failed and are in none of this: {told}."
 
 
 def _lead(measured: Measured, question: Question, ruling: Ruling) -> str:
@@ -163,6 +174,8 @@ def _next(measured: Measured, run: Mapping[str, Any] | None) -> str:
     if run["kind"] == "missing":
         by_arm = listed(f"{count} of {arm}" for arm, count in run["by_arm"].items())
         runs = f"{run['runs']} missing runs" if run["runs"] > 1 else "missing run"
+        if ended := measured.summary.get("ended"):
+            return f"The comparison was ended, because {ended}; past that, the next would be the {runs}: {by_arm}."
         return f"Next, finish the {runs}: {by_arm}."
     if run["kind"] == "labels":
         return sentence(f"only more than {of_labels(run['above'])} could tell, and they were not measured.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,3 +25,9 @@ def gain(metric: Metric, verdict: Mapping[str, Any]) -> str:
 def width(metric: Metric, amount: float) -> str:
     """Returns a margin or a half-width to two digits, ``9.3 points``."""
     return metric_words.margin(float(f"{amount:.2g}"), metric)
+
+
+def width_below(metric: Metric, amount: float) -> str:
+    """Returns the same rounded down, so that what is said of a margin up to an amount is true of it."""
+    shift = 10.0 ** (1 - math.floor(math.log10(amount)))
+    return metric_words.margin(math.floor(amount * shift) / shift, metric)

@@ -25,7 +25,7 @@ def label_values(
     The value is ``V = D_T c r + (C_X - C_T)`` and the break-even label price ``c* = (C_T - C_X) / (D_T r)``, with D_T
     the labels saved, c the price of a label, r the workers per label, C the dollars of training and, by accounting, of
     pretraining. Intervals are those of D_T carried through; the dollars of training are taken as they were measured.
-    Where D_T is censored the value is a bound, and said to be one.
+    Both sides are taken with as many seeds. Where D_T is censored the value is a bound, and said to be one.
 
     Args:
       comparison: the runs.
@@ -50,12 +50,22 @@ def label_values(
 
 
 def _extra(arm: Mapping[str, Any], twin: Mapping[str, Any] | None) -> dict[str, float | None]:
-    """Dollars that an arm costs above its twin besides labels, by accounting."""
+    """Dollars that an arm costs above its twin besides labels, by accounting, both with as many runs."""
     extra = {}
     for accounting in ACCOUNTINGS:
-        parts = [twin and twin["training"], arm["training"], arm["pretraining"][accounting]]
+        parts = [None, None, None]
+        if twin is not None:
+            runs = min(arm["runs"], twin["runs"])
+            parts = [_training(twin, runs), _training(arm, runs), arm["pretraining"][accounting]]
         extra[accounting] = None if None in parts else parts[1] + parts[2] - parts[0]
     return extra
+
+
+def _training(row: Mapping[str, Any], runs: int) -> float | None:
+    """Dollars of a cell's trials and of so many of its runs: one with more seeds is not dearer for it."""
+    if row["training"] is None or row["training_of_a_run"] is None:
+        return None
+    return row["training"] - (row["runs"] - runs) * row["training_of_a_run"]
 
 
 def _row(row: Mapping[str, Any], extra: Mapping[str, float | None], prices: Prices) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def totals(comparison: Comparison, prices: Prices | None, rates: Rates, spent: S
       spent: the accelerator-seconds of each cell.
 
     Returns:
-      Rows ``{arm, budget, labels, training, ..., pretraining, parts, total, years}`` in dollars; ``total`` and
-      ``pretraining`` by accounting, None where they are not priced.
+      Rows ``{arm, budget, runs, labels, training, training_of_a_run, ..., pretraining, parts, total, years}`` in
+      dollars; ``total`` and ``pretraining`` by accounting, None where they are not priced.
     """
     if prices is None:
         return []
@@ -60,6 +60,8 @@ def totals(comparison: Comparison, prices: Prices | None, rates: Rates, spent: S
             {
                 "arm": cell.arm,
                 "budget": cell.budget,
+                "runs": cell.runs,
+                "training_of_a_run": price(cell.per_run, rates)["dollars"],
                 **parts,
                 "pretraining": pretraining,
                 "parts": priced,

@@ -51,16 +51,18 @@ def _lead(summary: Summary, rows: Sequence[Mapping], better) -> Mapping | None:
 
 
 def _fewer_labels(summary: Summary) -> str:
-    """The labels that the best arm saves at the smallest and the largest budget, by test error or else by loss."""
+    """The labels that the best arm saves at the smallest and the largest budget, by what is judged where it can be."""
     found = [row["measure"] for row in summary["effective_data"]]
-    measure = next((name for name in ("error", "nll", "loss") if name in found), None)
+    by_loss = ("nll", "error") if summary["metric"] in ("nll", "brier") else ("error", "nll")
+    measure = next((name for name in (*by_loss, "loss") if name in found), None)
     rows = [row for row in summary["effective_data"] if row["measure"] == measure and row["budget"] != 0]
     said = []
     for budget in dict.fromkeys(row["budget"] for row in rows):
         best = _lead(summary, [row for row in rows if row["budget"] == budget], lambda row: row["multiplier"])
         if best is not None:
             said.append(_saving(best))
-    return "; ".join(dict.fromkeys((said[0], said[-1]))) if said else ""
+    by = {"error": "test error", "nll": "test loss", "loss": "test loss"}[measure] if measure else ""
+    return f"by {by}, {'; '.join(dict.fromkeys((said[0], said[-1])))}" if said else ""
 
 
 def _saving(row: Mapping) -> str:
