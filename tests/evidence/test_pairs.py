@@ -126,3 +126,51 @@ def test_neither_advice_nor_a_report_across_is_given_on_a_pair_that_is_none(pair
     for ask in (lambda: advise_on(directory, Question()), lambda: write_across([directory, directory], tmp_path)):
         with pytest.raises(InputError, match="arm and twin differ"):
             ask()
+
+
+@pytest.fixture
+def searched(pair):
+    """The same after a search whose best rate is that of the runs, 1e-3."""
+    directory, run = pair
+    rows = []
+    for arm in ("scratch", "full"):
+        for number, (rate, loss) in enumerate(((1e-2, 0.9), (1e-3, 0.1))):
+            path = f"tuning/{arm}/10/{number}/70"
+            (directory / path).mkdir(parents=True)
+            (directory / path / "summary.json").write_text(json.dumps({"metrics": {"validation_loss": loss}}))
+            rows.append({"arm": arm, "budget": 10, "trial": number, "seed": 70, "path": path,
+                         "values": {"optimizer.learning_rate": rate},
+                         "ranges": {"optimizer.learning_rate": [1e-4, 1e-1, "log"]}})  # fmt: skip
+    space = {"optimizer.learning_rate": "0.0001 to 0.1 log"}
+    tuning = {"metric": "validation_loss", "budgets": "each", "trials": rows, "per_arm": 2, "search": "random",
+              "seeds": [70], "spaces": {"scratch": space, "full": space}}  # fmt: skip
+    declare(directory, tuning=tuning)
+    return directory, run
+
+
+def test_runs_with_what_the_search_chose_are_a_pair(searched):
+    check_pairs(read_comparison(searched[0]))
+
+
+@pytest.mark.parametrize("arm", ["full", "scratch"])
+def test_a_run_with_another_rate_than_the_search_chose_is_refused(searched, arm):
+    directory, _ = searched
+    edit(directory / "runs" / arm / "10" / "0" / "config.json", optimizer={"learning_rate": 2e-3})
+    with pytest.raises(
+        InputError, match="it has not what the search chose: optimizer.learning_rate is 0.002, not 0.001"
+    ):
+        check_pairs(read_comparison(directory))
+
+
+def test_what_is_not_chosen_yet_is_not_asked_for(searched):
+    directory, run = searched
+    edit(run / "config.json", optimizer={"learning_rate": 2e-3})
+    (directory / "tuning/full/10/0/70/summary.json").unlink()
+    check_pairs(read_comparison(directory))
+
+
+def test_a_rate_that_grows_with_the_batch_is_not_the_one_that_was_drawn(searched):
+    directory, run = searched
+    edit(run / "config.json", optimizer={"learning_rate": 2e-3})
+    (directory / "config.json").write_text(json.dumps({"optimizer": {"reference_batch": 256}}))
+    check_pairs(read_comparison(directory))

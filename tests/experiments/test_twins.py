@@ -27,6 +27,11 @@ def test_strategy_and_init_may_differ_and_are_reported_twin_first():
         ({"data": {"augment": {"shift": 0}}}, "data.augment.shift (1 against 0)"),
         ({"seed": 1}, "seed (0 against 1)"),
         ({"extra": True}, "extra (None against True)"),
+        (
+            {"tuning": {"space": {"optimizer": {"learning_rate": "0.1 to 1 log"}}}},
+            "tuning.space.optimizer.learning_rate",
+        ),
+        ({"model": {"preprocessing": {"mean": [0.5]}}}, "model.preprocessing.mean"),
     ],
 )
 def test_a_planted_confound_is_refused_and_named(change, named):

@@ -8,6 +8,7 @@ from typing import Any
 from tlj.errors import InputError
 from tlj.evidence.run_files import Run, read_json
 from tlj.evidence.runs import Comparison
+from tlj.evidence.tuning import best_trial, read_trials
 
 # What a pair may always differ in: the two things that are compared, and the rules that a strategy is made of.
 FREE = frozenset({"strategy", "init", "rules"})
@@ -31,25 +32,62 @@ def check_pairs(comparison: Comparison) -> None:
       comparison: as it was read.
 
     Raises:
-      InputError: naming the first run that differs from its twin in what was not declared, or whose ``config.json``
-        cannot be read.
+      InputError: naming the first run that differs from its twin in what was not declared, has not what the search
+        chose for its arm, or whose ``config.json`` cannot be read.
     """
     allowed = {arm.name: _allowed(comparison, arm.name) for arm in comparison.arms}
     twins = {(run.key.budget, run.key.seed): run for run in comparison.runs if run.key.arm == comparison.twin}
     configs = {key: _config(comparison, twin) for key, twin in twins.items()}
+    chosen = _chosen(comparison)
     for run in comparison.runs:
-        place = run.key.budget, run.key.seed
+        place, config = (run.key.budget, run.key.seed), _config(comparison, run)
+        if other := _not_as_chosen(config, chosen.get((run.key.arm, run.key.budget), {})):
+            raise _refused(comparison, run, f"it has not what the search chose: {', '.join(other)}")
         if run.key.arm == comparison.twin or place not in twins:
             continue
         own = allowed[run.key.arm] | allowed[comparison.twin]
-        confounds = _differences(_config(comparison, run), configs[place], own)
+        confounds = _differences(config, configs[place], own)
         confounds += _read_otherwise(run, twins[place], own)
         if confounds:
-            raise InputError(
-                f"arm and twin differ in more than strategy and init: {', '.join(confounds)}",
-                where=str(comparison.directory / run.key.path),
-                do="remove that run and run `tlj compare` again, or declare the difference in another comparison",
-            )
+            what = f"arm and twin differ in more than strategy and init: {', '.join(confounds)}"
+            raise _refused(comparison, run, what)
+
+
+def _refused(comparison: Comparison, run: Run, what: str) -> InputError:
+    return InputError(
+        what,
+        where=str(comparison.directory / run.key.path),
+        do="remove that run and run `tlj compare` again, or declare the difference in another comparison",
+    )
+
+
+def _chosen(comparison: Comparison) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """What the search chose, by arm and label budget, where its trials are all there."""
+    tuning, cells = comparison.declared.get("tuning"), {}
+    if not tuning:
+        return {}
+    path = comparison.directory / "config.json"
+    whole = _flat(read_json(path)) if path.is_file() else {}
+    # A rate that is meant for another batch is not the one that the runs were made with.
+    scaled = {"optimizer.learning_rate"} if whole.get("optimizer.reference_batch") else set()
+    for trial in read_trials(comparison.directory, tuning.get("trials") or (), tuning.get("metric", "")):
+        cells.setdefault((trial.arm, trial.budget), []).append(trial)
+    best = {cell: best_trial(trials, tuning.get("metric", "")) for cell, trials in cells.items()}
+    found = {
+        cell: {key: value for key, value in trial.values.items() if key not in scaled}
+        for cell, trial in best.items()
+        if trial is not None and not any(other.unfinished for other in cells[cell])
+    }
+    if tuning.get("budgets") == "largest":
+        largest = {arm: max(budget for name, budget in found if name == arm) for arm, _ in found}
+        return {(arm, budget): found[arm, largest[arm]] for arm in largest for budget in comparison.budgets}
+    return found
+
+
+def _not_as_chosen(config: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{key} is {config[key]!r}, not {value!r}" for key, value in chosen.items() if config.get(key, value) != value
+    ]
 
 
 def _allowed(comparison: Comparison, arm: str) -> frozenset[str]:
