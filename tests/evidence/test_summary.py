@@ -1,5 +1,6 @@
 """A comparison's `summary.json`."""
 
+import dataclasses
 import json
 import shutil
 
@@ -149,3 +150,19 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         write_text(path, "\ud800")
     assert path.read_text() == "old"
+
+
+def test_effective_data_take_each_run_at_its_best_step_where_every_run_was_tested_there(in_memory, five_seeds):
+    comparison = in_memory({arm: {b: five_seeds(0.5) for b in (10, 100)} for arm in ("scratch", "full")})
+    last = build_summary(comparison)
+    assert last["effective_data_at"] == "last step"
+    runs = tuple(
+        dataclasses.replace(run, scores=dataclasses.replace(run.scores, best=dataclasses.replace(run.scores, loss=0.2)))
+        for run in comparison.runs
+    )
+    best = build_summary(dataclasses.replace(comparison, runs=runs))
+    assert best["effective_data_at"] == "best step"
+    curve = next(curve for curve in best["effective_data_curves"] if curve["measure"] == "nll")
+    assert curve["loss"] == pytest.approx([0.2, 0.2])
+    one_missing = dataclasses.replace(comparison, runs=(comparison.runs[0], *runs[1:]))
+    assert build_summary(one_missing)["effective_data_at"] == "last step"

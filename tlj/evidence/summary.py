@@ -20,7 +20,7 @@ from tlj.evidence.labels.over_budgets import inversions, over_budgets
 from tlj.evidence.labels.resampling import Losses
 from tlj.evidence.money.cost import cost, timing
 from tlj.evidence.money.prices import Prices
-from tlj.evidence.parities import parities_summary
+from tlj.evidence.parities import parities_summary, under_parity
 from tlj.evidence.runs import Comparison
 from tlj.evidence.scores import over_seeds
 from tlj.evidence.scores.groups import group_audit
@@ -49,7 +49,8 @@ def build_summary(comparison: Comparison, prices: Prices | None = None) -> dict[
     """
     verdicts = all_verdicts(comparison)
     evidence = evidence_of(comparison, verdicts)
-    losses = _losses(comparison)
+    stopped = _stopped(comparison)
+    losses = _losses(stopped)
     inverted = inversions(comparison, losses)
     effective = [row for inversion in inverted for row in inversion.rows]
     declared, cells = comparison.declared, _cells(comparison)
@@ -83,6 +84,7 @@ def build_summary(comparison: Comparison, prices: Prices | None = None) -> dict[
         ],
         "pairs": _pairs(comparison, verdicts),
         "effective_data": [row.to_json() for row in effective],
+        "effective_data_at": "last step" if stopped is comparison else "best step",
         "effective_data_curves": [inversion.curve.to_json() for inversion in inverted],
         **over_budgets(comparison, verdicts, losses, inverted),
         "missing": [{"arm": key.arm, "budget": key.budget, "seed": key.seed} for key in comparison.missing],
@@ -172,6 +174,12 @@ def _pairs(comparison: Comparison, verdicts: Verdicts) -> list[dict[str, Any]]:
         for budget in comparison.budgets
         if (arm, against, budget) in verdicts
     ]
+
+
+def _stopped(comparison: Comparison) -> Comparison:
+    """The runs as effective data take them: each at its best stopping point, where every run was tested there too."""
+    best = under_parity(comparison, "best")
+    return best if best.runs and len(best.runs) == len(comparison.runs) else comparison
 
 
 def _losses(comparison: Comparison) -> dict[str, dict[str, Losses]]:
