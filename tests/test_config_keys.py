@@ -102,7 +102,7 @@ def test_text_is_read_as_the_command_line_means_it(name, text, value):
         ("data.test_fraction", 1.0),
         ("data.validation_fraction", 1),
         ("margin", -0.001),
-        ("margin", 1.0),
+        ("margin", 0.0),
         ("optimizer.learning_rate", 0.0),
         ("optimizer.learning_rate", math.nan),
         ("optimizer.learning_rate", "inf"),

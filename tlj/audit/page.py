@@ -34,7 +34,7 @@ def render_page(report: Report, pictures: Pictures, examples: Mapping[str, Seque
     """
     environment = jinja2.Environment(
         # The style is that of the report of a comparison.
-        loader=jinja2.ChoiceLoader([_templates("tlj.audit"), _templates("tlj.evidence")]),
+        loader=jinja2.ChoiceLoader([_templates("tlj.audit"), _templates("tlj.evidence.page")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
