@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tlj.evidence.report import write_report
 from tlj.evidence.run_files import Run, RunKey
 from tlj.evidence.runs import Arm, Comparison
 from tlj.evidence.scores.metrics import Scores
@@ -152,6 +154,15 @@ def write_comparison(
 def comparison_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished comparison of 150 runs; tests read it and do not write to it."""
     return write_comparison(tmp_path_factory.mktemp("comparison"))
+
+
+@pytest.fixture(scope="session")
+def reported(comparison_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that comparison with its report; whoever writes into it writes the same again."""
+    directory = tmp_path_factory.mktemp("reported") / "comparison"
+    shutil.copytree(comparison_directory, directory)
+    assert write_report(directory) == directory / "report.html"
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -29,15 +29,6 @@ ROOT = Path(__file__).parents[2]
 ACCELERATOR = {"jax", "jaxlib", "flax", "orbax", "optax", "tensorflow", "torch"}
 
 
-@pytest.fixture(scope="module")
-def reported(comparison_directory, tmp_path_factory):
-    """A copy of the comparison with its report."""
-    directory = tmp_path_factory.mktemp("reported") / "comparison"
-    shutil.copytree(comparison_directory, directory)
-    assert write_report(directory) == directory / "report.html"
-    return directory
-
-
 def test_a_report_is_a_page_a_summary_and_figures(reported):
     written = {str(path.relative_to(reported)) for path in reported.rglob("*") if "runs" not in path.parts}
     assert {"report.html", "summary.json", "figures/label_efficiency.png", "figures/label_efficiency.pdf"} <= written

@@ -9,7 +9,6 @@ import urllib.parse
 import pytest
 
 from tlj.evidence.page.sections import SECTIONS
-from tlj.evidence.report import write_report
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -48,14 +47,12 @@ def test_what_these_tests_look_for_would_be_found(tmp_path):
     assert hosts == {"example.org"}
 
 
-def test_the_page_is_whole_and_silent(comparison_directory, tmp_path):
-    directory = tmp_path / "comparison"
-    shutil.copytree(comparison_directory, directory)
-    document, console, hosts = visit(write_report(directory), tmp_path)
+def test_the_page_is_whole_and_silent(reported, tmp_path):
+    document, console, hosts = visit(reported / "report.html", tmp_path)
     assert console == []
     assert hosts == set()
-    summary = json.loads((directory / "summary.json").read_text())
-    drawn = {path.stem for path in (directory / "figures").glob("*.png")}
+    summary = json.loads((reported / "summary.json").read_text())
+    drawn = {path.stem for path in (reported / "figures").glob("*.png")}
     assert {"label_efficiency", "paired_difference", "effective_data", "pareto", "reliability"} <= drawn
     assert drawn <= {name for section in SECTIONS for name in section.figures}
     # Each figure stands twice, for wide and for narrow screens.

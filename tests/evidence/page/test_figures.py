@@ -106,5 +106,5 @@ def test_one_seed_one_budget_and_one_arm_can_be_drawn(make_comparison, tmp_path)
 
 def test_pyplot_is_never_imported():
     code = "import sys, tlj.evidence.page.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

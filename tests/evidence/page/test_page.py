@@ -21,8 +21,8 @@ def page_of(directory, figures: bool = True) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(make_comparison, tmp_path_factory):
-    return page_of(make_comparison(tmp_path_factory.mktemp("page")))
+def page(reported):
+    return (reported / "report.html").read_text()
 
 
 class Reader(HTMLParser):

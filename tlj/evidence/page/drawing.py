@@ -126,6 +126,14 @@ def _shortened(text: str, most: int) -> str:
     return "\n".join(line if len(line) <= most else line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}" for line in lines)
 
 
+def _settle(figure: Figure) -> None:
+    """Lays a figure out once: whoever saves it in another format finds everything in its place."""
+    if figure.get_layout_engine() is not None:
+        shorten_texts(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
+
+
 def save_figure(figure: Figure, stem: Path) -> list[Path]:
     """Saves a figure as PNG and PDF on white, without dates.
 
@@ -136,7 +144,7 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     Returns:
       The two paths.
     """
-    shorten_texts(figure)
+    _settle(figure)
     png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
     figure.savefig(png, dpi=200, facecolor="white", metadata={"Software": None})
     figure.savefig(pdf, facecolor="white", metadata={"CreationDate": None})
@@ -153,7 +161,7 @@ def inline_svg(figure: Figure, name: str) -> str:
     Returns:
       An ``<svg>`` element. Texts are escaped by matplotlib.
     """
-    shorten_texts(figure)
+    _settle(figure)
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
