@@ -37,6 +37,7 @@ def describe(
     return {
         "task": config.data.source,
         "task_kind": config.task,
+        "source": "" if grid.source else config.model.source,
         "source_task": grid.source["data"]["source"] if grid.source else None,
         **declared_rules(config),
         "twin": grid.twin,

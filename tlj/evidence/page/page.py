@@ -101,7 +101,7 @@ def _facts(comparison: Comparison, summary: Summary) -> list[tuple[str, str]]:
     of_accuracy = " of accuracy" if summary["metric"] == "accuracy" else ""
     facts = [
         ("Task", summary["task"]),
-        ("Backbone from", summary["source_task"] or "given parameters"),
+        ("Backbone from", summary["source_task"] or comparison.declared.get("source") or "given parameters"),
         ("Model", f"{family or 'unnamed'}{f' ({size})' if size else ''}"),
         ("Grid", f"{grid[0]} arms × {grid[1]} label budgets × {grid[2]} seeds"),
         ("Test set", f"{summary['test_examples']:,} examples" if summary["test_examples"] else "not opened yet"),
