@@ -36,3 +36,10 @@ def test_a_comparison_counts_once(two, capsys):
         written = capsys.readouterr()
         assert not written.out
         assert "stands twice; name each comparison once" in written.err
+
+
+def test_a_folder_that_is_no_comparison_is_refused_before_any_report(two, capsys):
+    (two[0] / "report.html").unlink(missing_ok=True)
+    assert cli.main(["report", str(two[0]), f"--across={two[1] / 'runs'}"]) == 2
+    assert "is not a comparison: it holds no comparison.json" in capsys.readouterr().err
+    assert not (two[0] / "report.html").exists()

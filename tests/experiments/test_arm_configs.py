@@ -46,6 +46,8 @@ def test_the_best_stopping_point_keeps_and_tests_a_checkpoint_but_in_no_trial(ti
     config = tiny_config("w", parities=("steps", "best"))
     run = arm_config(config, parse_arm("full"), "hash")
     assert (run["evaluate"]["best"], run["checkpoint"]["best"]) == (True, 1)
+    own = tiny_config("w", parities=("steps", "best"), declared={"full": {"checkpoint": {"best": 3}}})
+    assert arm_config(own, parse_arm("full"), "hash")["checkpoint"]["best"] == 3
     trial = arm_config(config, parse_arm("full"), "hash", is_trial=True)
     assert (trial["evaluate"]["best"], trial["checkpoint"]["best"]) == (False, 0)
     assert arm_config(tiny_config("w"), parse_arm("full"), "hash")["checkpoint"]["best"] == 0

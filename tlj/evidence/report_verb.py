@@ -15,7 +15,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Writes the report of a comparison anew, and one across several where others are named."""
     folder = existing_folder(arguments.folder, arguments.verb)
     others = [existing_folder(pathlib.Path(name), arguments.verb) for name in filter(None, arguments.across.split(","))]
-    _check_each_once([folder, *others])
+    _check_others(folder, others)
     print_report(folder, arguments.prices)
     if others:
         from tlj.evidence.report import write_across
@@ -23,12 +23,15 @@ def report(arguments: argparse.Namespace) -> None:
         print(f"across: {write_across([folder, *others], folder)}", flush=True)
 
 
-def _check_each_once(folders: list[pathlib.Path]) -> None:
-    """Checks that no comparison is named twice: it would count as two data sets."""
-    resolved = [folder.resolve() for folder in folders]
-    for i, folder in enumerate(folders):
+def _check_others(folder: pathlib.Path, others: list[pathlib.Path]) -> None:
+    """Checks, before the first report, that each is a comparison, and none named twice: it would count as two."""
+    resolved = [each.resolve() for each in (folder, *others)]
+    for i, other in enumerate(others, start=1):
         if resolved[i] in resolved[:i]:
-            raise InputError(f"{folder} stands twice", where="--across", do="name each comparison once, DIR not at all")
+            raise InputError(f"{other} stands twice", where="--across", do="name each comparison once, DIR not at all")
+        if not (other / "comparison.json").is_file():
+            what = f"{other} is not a comparison: it holds no comparison.json"
+            raise InputError(what, where="--across", do="give the --workdir of a `tlj compare`")
 
 
 def print_report(comparison: pathlib.Path, prices: pathlib.Path | None = None) -> dict[str, Any]:

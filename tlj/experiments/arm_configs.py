@@ -78,7 +78,7 @@ def arm_config(
     """
     merged = configuration.merge(arm_comparison(config, arm), changes or {})
     if "best" in config.parities and not is_trial:
-        best = {"evaluate.best": True, "checkpoint.best": max(config.checkpoint.best, 1)}
+        best = {"evaluate.best": True, "checkpoint.best": max(merged.checkpoint.best, 1)}
         merged = configuration.merge(merged, best)
     resolved = configuration.run_config(merged, strategy=arm.strategy, init=arm.init)
     # The hash keeps runs on one source apart from runs on the next at the same path.

@@ -172,3 +172,10 @@ def test_one_arm_that_wins_at_budgets_apart_is_named_once(in_memory, five_seeds)
     assert text.count("fine-tuning everything (full)") == 1
     assert "at 10 labels and at 50 labels" in text
     assert "at 25 labels the data do not decide" in text
+
+
+def test_an_arm_that_was_not_run_somewhere_is_not_said_to_end_below_there(ask):
+    evidence = ask(
+        {"scratch": {10: 0.8, 25: 0.9}, "full": {10: 0.5, 25: 0.6}, "linear_probe": {10: 0.4}},
+    )
+    assert "every transferred arm that was run there ends below it" in answer(evidence)

@@ -211,7 +211,8 @@ def _clause(stretch: Stretch, evidence: Evidence) -> str:
     place, budgets = where(stretch.budgets, evidence.budgets), stretch.budgets
     gain = f"{stretch.arm.name} is at {evidence.gain(stretch.arm, budgets[-1])} at {budgets[-1]:,}"
     if stretch.decision == SCRATCH:
-        return f"{place} every transferred arm ends below it ({gain})"
+        run = all(evidence.against_twin(arm, budget) for arm in evidence.transferred for budget in budgets)
+        return f"{place} every transferred arm {'' if run else 'that was run there '}ends below it ({gain})"
     return f"{place} no transferred arm gains, and the best of them stays within the margin of scratch ({gain})"
 
 
