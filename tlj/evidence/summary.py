@@ -49,7 +49,7 @@ def build_summary(comparison: Comparison, prices: Prices | None = None) -> dict[
     """
     verdicts = all_verdicts(comparison)
     evidence = evidence_of(comparison, verdicts)
-    stopped = _stopped(comparison)
+    parities, stopped = parities_summary(comparison), _stopped(comparison)
     losses = _losses(stopped)
     inverted = inversions(comparison, losses)
     effective = [row for inversion in inverted for row in inversion.rows]
@@ -100,14 +100,15 @@ def build_summary(comparison: Comparison, prices: Prices | None = None) -> dict[
         "ended": comparison.ended,
         "exit": declared.get("exit") or {},
         "seeds_rule": declared.get("seeds_rule"),
-        "parities": parities_summary(comparison),
+        "parities": [row for row in parities if row["parity"] != "seconds"],
         "tuning": tuning_summary(comparison.directory, declared.get("tuning")),
         "input": input_facts(comparison),
         "screening": screening(comparison, _cells(comparison)),
         "cost": cost(comparison, prices, cells, [row.to_json() for row in effective]),
         "timing": timing(comparison),
     }
-    # Some of what is claimed is about time, which is not the same twice.
+    # Seconds, and so the steps that equal them, are not the same twice; nor is what is claimed about time.
+    summary["cost"]["parities"] = [row for row in parities if row["parity"] == "seconds"]
     summary["cost"]["claims"] = claims(summary)
     return summary
 

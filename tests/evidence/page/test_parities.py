@@ -15,6 +15,7 @@ def summary():
         "arms": [{"arm": "scratch", "role": "twin"}, {"arm": "full", "role": "transfer"}],
         "twin": "scratch",
         "budgets": [10, 20],
+        "cost": {"parities": []},
         "parities": [{"parity": "steps", "rows": steps}, {"parity": "best", "rows": [row("full", 10)]}],
     }
 
@@ -28,3 +29,10 @@ def test_each_arm_and_budget_has_a_column_per_parity_and_a_gap_where_nothing_was
 
 def test_equal_steps_alone_are_no_section(summary):
     assert parities_context(None, {**summary, "parities": summary["parities"][:1]})["rows"] == []
+
+
+def test_equal_seconds_stand_between_the_others_though_they_are_kept_with_what_is_measured(summary):
+    seconds = {"parity": "seconds", "rows": [row("full", 10, steps=70.0)]}
+    told = parities_context(None, {**summary, "cost": {"parities": [seconds]}})
+    assert [parity["parity"] for parity in told["parities"]] == ["steps", "seconds", "best"]
+    assert told["rows"][0]["columns"][1]["steps_words"] == "70 steps, 0.50× FLOPs"

@@ -17,11 +17,12 @@ def parities_context(comparison: Comparison, summary: Mapping[str, Any]) -> Mapp
       comparison: not needed.
       summary: ``summary.json``.
     """
-    if len(summary["parities"]) < 2:
-        return {"rows": [], "names": NAMES}
+    told = {parity["parity"]: parity for parity in (*summary["parities"], *summary["cost"]["parities"])}
+    parities = [told[name] for name in NAMES if name in told]
+    if len(parities) < 2:
+        return {"rows": [], "names": NAMES, "parities": parities}
     places = [
-        {(row["arm"], row["budget"]): _cell(row, parity["parity"]) for row in parity["rows"]}
-        for parity in summary["parities"]
+        {(row["arm"], row["budget"]): _cell(row, parity["parity"]) for row in parity["rows"]} for parity in parities
     ]
     names = [arm["arm"] for arm in summary["arms"] if arm["arm"] != summary["twin"]]
     rows = []
@@ -30,7 +31,7 @@ def parities_context(comparison: Comparison, summary: Mapping[str, Any]) -> Mapp
             columns = [place.get((arm, budget)) for place in places]
             if any(columns):
                 rows.append({"arm": arm, "budget": budget, "columns": columns})
-    return {"rows": rows, "names": NAMES}
+    return {"rows": rows, "names": NAMES, "parities": parities}
 
 
 def _cell(row: Mapping[str, Any], parity: str) -> dict[str, Any] | None:
