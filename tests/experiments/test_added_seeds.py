@@ -1,3 +1,4 @@
+import dataclasses
 import types
 
 import pytest
@@ -10,16 +11,26 @@ from tlj.experiments.grid import make_grid
 CLEAR, OPEN = ([0.9, 0.91, 0.92], [0.5, 0.51, 0.5]), ([0.5, 0.6, 0.4], [0.5, 0.4, 0.6])
 
 
+@dataclasses.dataclass
+class Seen:
+    """Of a comparison what the rule looks at."""
+
+    runs: tuple
+
+
 @pytest.fixture
 def first_look(tiny_config, monkeypatch):
     def make(most, **cells):
         config = tiny_config("w", arms=("scratch", "linear_probe", "full"), label_budgets=(10, 40), most_seeds=most)
 
         def compare_arms(comparison, arm, against, budget):
+            assert {run.key.seed for run in comparison.runs} == set(config.seeds)
             pair = cells.get(f"{arm}_{budget}")
             return pair and types.SimpleNamespace(difference=paired_difference(*pair))
 
-        monkeypatch.setattr(module, "read_comparison", lambda workdir: None)
+        # One that was begun again has a run of the second look.
+        runs = tuple(types.SimpleNamespace(key=types.SimpleNamespace(seed=seed)) for seed in range(4))
+        monkeypatch.setattr(module, "read_comparison", lambda workdir: Seen(runs))
         monkeypatch.setattr(module, "compare_arms", compare_arms)
         return config, make_grid(config)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 from ml_collections import ConfigDict
@@ -40,6 +41,9 @@ def added_runs(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> tuple[P
 def _undecided(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> list[tuple[str, int]]:
     """The arms and label budgets that get a second look, each with its twin."""
     comparison, rule = read_comparison(workdir), seeds_rule(len(config.seeds), config.most_seeds)
+    # Begun again, a comparison holds runs of the second look, which the rule is not to see.
+    first = tuple(run for run in comparison.runs if run.key.seed in config.seeds)
+    comparison = dataclasses.replace(comparison, runs=first)
     cells = []
     for budget in grid.budgets:
         for arm in grid.arms:
