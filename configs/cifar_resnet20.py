@@ -3,8 +3,8 @@
     tlj compare --config=configs/cifar_resnet20.py --workdir=runs/ants --config.model.source=resnet20-cifar10 \
       --config.data.source=folder:hymenoptera --config.screening.data=parquet:cifar10-jpeg
 
-60 trials, 75 runs, and those that the further look and the other parities add. ``studies/cifar_resnet20.tar.xz`` holds the
-small files of those that are done; ``sst2_minilm.py`` says how to go on from there.
+60 trials, 75 runs, and those that the further look and the other parities add. ``studies/cifar_resnet20.tar.xz``
+holds the small files of those that are done; ``sst2_minilm.py`` says how to go on from there.
 
 The study is under way: no figures yet.
 """

@@ -3,8 +3,8 @@
     tlj compare --config=configs/sst2_minilm.py --workdir=runs/sst2 --config.model.source=all-MiniLM-L6-v2 \
       --config.data.source=tsv:sst2
 
-78 runs, which may be left at any time. ``studies/sst2_minilm.tar.xz`` holds the small files of those that are done, made
-from ``../shared`` beside the project: unpacked in ``runs``, the command goes on from there with the same names.
+78 runs, which may be left at any time. ``studies/sst2_minilm.tar.xz`` holds the small files of those that are done,
+made from ``../shared`` beside the project: unpacked in ``runs``, the command goes on from there with the same names.
 
     mkdir -p runs && tar -xJf configs/studies/sst2_minilm.tar.xz -C runs
 

@@ -21,6 +21,7 @@ from tlj.evidence.labels.resampling import Losses
 from tlj.evidence.money.cost import cost, timing
 from tlj.evidence.money.prices import Prices
 from tlj.evidence.parities import parities_summary, under_parity
+from tlj.evidence.run_files import RunKey
 from tlj.evidence.runs import Comparison
 from tlj.evidence.scores import over_seeds
 from tlj.evidence.scores.groups import group_audit
@@ -55,16 +56,7 @@ def build_summary(comparison: Comparison, prices: Prices | None = None) -> dict[
     effective = [row for inversion in inverted for row in inversion.rows]
     declared, cells = comparison.declared, _cells(comparison)
     summary = {
-        "task": declared["task"],
-        "source_task": declared.get("source_task"),
-        "metric": declared["metric"],
-        "margin": declared["margin"],
-        "confidence": declared_confidence(declared),
-        "twin": comparison.twin,
-        "arms": [{"arm": a.name, "strategy": a.strategy, "init": a.init, "role": a.role} for a in comparison.arms],
-        "budgets": list(comparison.budgets),
-        "seeds": list(comparison.seeds),
-        "test_examples": comparison.test_examples,
+        **_declared(comparison),
         "answer": answer(evidence),
         "findings": findings(evidence, effective),
         "notes": [*notes(evidence, comparison.test_examples), parity(comparison)],
@@ -87,23 +79,14 @@ def build_summary(comparison: Comparison, prices: Prices | None = None) -> dict[
         "effective_data_at": "last step" if stopped is comparison else "best step",
         "effective_data_curves": [inversion.curve.to_json() for inversion in inverted],
         **over_budgets(comparison, verdicts, losses, inverted),
-        "missing": [{"arm": key.arm, "budget": key.budget, "seed": key.seed} for key in comparison.missing],
-        "diverged": [
-            {"arm": run.key.arm, "budget": run.key.budget, "seed": run.key.seed}
-            for run in comparison.runs
-            if not math.isfinite(run.scores.loss)
-        ],
-        "failed": [
-            {"arm": key.arm, "budget": key.budget, "seed": key.seed, "path": key.path, "error": why}
-            for key, why in comparison.failed
-        ],
+        "missing": [_place(key) for key in comparison.missing],
+        "diverged": [_place(run.key) for run in comparison.runs if not math.isfinite(run.scores.loss)],
+        "failed": [{**_place(key), "path": key.path, "error": why} for key, why in comparison.failed],
         "ended": comparison.ended,
-        "exit": declared.get("exit") or {},
-        "seeds_rule": declared.get("seeds_rule"),
         "parities": [row for row in parities if row["parity"] != "seconds"],
         "tuning": tuning_summary(comparison.directory, declared.get("tuning")),
         "input": input_facts(comparison),
-        "screening": screening(comparison, _cells(comparison)),
+        "screening": screening(comparison, cells),
         "cost": cost(comparison, prices, cells, [row.to_json() for row in effective]),
         "timing": timing(comparison),
     }
@@ -175,6 +158,29 @@ def _pairs(comparison: Comparison, verdicts: Verdicts) -> list[dict[str, Any]]:
         for budget in comparison.budgets
         if (arm, against, budget) in verdicts
     ]
+
+
+def _place(key: RunKey) -> dict[str, Any]:
+    return {"arm": key.arm, "budget": key.budget, "seed": key.seed}
+
+
+def _declared(comparison: Comparison) -> dict[str, Any]:
+    """What was declared before the first run."""
+    declared = comparison.declared
+    return {
+        "task": declared["task"],
+        "source_task": declared.get("source_task"),
+        "metric": declared["metric"],
+        "margin": declared["margin"],
+        "confidence": declared_confidence(declared),
+        "twin": comparison.twin,
+        "arms": [{"arm": a.name, "strategy": a.strategy, "init": a.init, "role": a.role} for a in comparison.arms],
+        "budgets": list(comparison.budgets),
+        "seeds": list(comparison.seeds),
+        "test_examples": comparison.test_examples,
+        "exit": declared.get("exit") or {},
+        "seeds_rule": declared.get("seeds_rule"),
+    }
 
 
 def _stopped(comparison: Comparison) -> Comparison:
