@@ -139,3 +139,9 @@ def test_a_trial_that_cannot_be_done_is_refused_before_any_work(tiny_config, tmp
 def test_a_second_look_after_one_seed_is_refused_under_the_key_of_the_user(tiny_config, tmp_path):
     with pytest.raises(InputError, match="config.seeds: 1 seed gives no interval"):
         declared_rules(tiny_config(tmp_path, seeds=(0,), most_seeds=3))
+
+
+def test_a_comparison_whose_runs_open_no_test_is_refused(tiny_config, tmp_path):
+    config = tiny_config(tmp_path, **{"arms": ("scratch", "full"), "evaluate.test": False})
+    with pytest.raises(InputError, match="config.evaluate.test: a comparison is judged on the test split"):
+        check_before_work(config, make_grid(config), tmp_path)

@@ -110,6 +110,9 @@ def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> 
     Raises:
       InputError: for anything in the config that cannot be done.
     """
+    if not config.evaluate.test:
+        what = "a comparison is judged on the test split, and its runs would leave it shut"
+        raise InputError(what, where="config.evaluate.test", do="leave it out; `tlj train` takes it")
     _check_workdir(config, grid, workdir)
     check_tuning(config, grid)
     check_prices(config)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -14,10 +13,10 @@ from matplotlib.figure import Figure
 
 from tlj.evidence.judging.across import EVERY
 from tlj.evidence.page.drawing import GRID, NARROW, WIDE, inline_svg, line_styles, save_figure, style
+from tlj.evidence.page.templating import page_template
 from tlj.evidence.words import formatting
 from tlj.evidence.words.wording import listed
 
-TEMPLATES = Path(__file__).parent / "templates"
 Result = Mapping[str, Any]
 ABOVE_CHANCE = 0.5
 
@@ -32,15 +31,7 @@ def render_across(result: Result, figures: Mapping[str, Mapping[str, str]]) -> s
     Returns:
       The document. Every name that came from a user is escaped.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= formatting.FILTERS | {"two_places": _two_places}
-    return environment.get_template("across.html.j2").render(
+    return page_template("across.html.j2", formatting.FILTERS | {"two_places": _two_places}).render(
         across=result,
         context=_context(result),
         figures={name: {width: Markup(svg) for width, svg in pair.items()} for name, pair in figures.items()},

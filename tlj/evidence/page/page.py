@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from tlj.evidence.input import input_words, waiting_share
 from tlj.evidence.judging.verdict import MEANINGS
 from tlj.evidence.page.sections import SECTIONS
+from tlj.evidence.page.templating import page_template
 from tlj.evidence.runs import Comparison
 from tlj.evidence.scores.judged import Metric
 from tlj.evidence.words import formatting, metric_words, wording
 
-TEMPLATES = Path(__file__).parent / "templates"
 GLYPHS = {"helps": "▲", "helps-small": "△", "hurts": "▼", "equivalent": "=", "undecided": "?"}
 MEASURES = {
     "nll": "By test loss (mean negative log-likelihood)",
@@ -39,19 +37,12 @@ def render_page(comparison: Comparison, summary: Summary, figures: Mapping[str, 
     Returns:
       The document. Every name that came from a user is escaped.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     metric = Metric(summary["metric"])
-    environment.filters |= formatting.FILTERS | metric_words.filters(metric)
+    template = page_template("report.html.j2", formatting.FILTERS | metric_words.filters(metric))
     arms = [arm["arm"] for arm in summary["arms"]]
     others = [arm for arm in arms if arm != summary["twin"]]
     curves = summary["effective_data_curves"]
-    return environment.get_template("report.html.j2").render(
+    return template.render(
         s=summary,
         metric=metric,
         metric_name=metric_words.named(metric),
