@@ -7,8 +7,8 @@ import jinja2
 import pytest
 
 from tlj.evidence.page.drawing import NARROW, WIDE, style
-from tlj.evidence.page.page import TEMPLATES
 from tlj.evidence.page.screening import draw_drift, screening_context
+from tlj.evidence.page.templating import TEMPLATES
 from tlj.evidence.words import formatting
 
 INITS = [
