@@ -8,6 +8,7 @@ import json
 import operator
 import os
 import pathlib
+import signal
 import sys
 import types
 
@@ -17,6 +18,10 @@ import pytest
 # The same examples in every run, and no limit of time: a busy machine is no failure.
 hypothesis.settings.register_profile("tlj", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tlj")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would every process that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read by JAX when it is first imported, which is after this file.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))

@@ -157,8 +157,8 @@ def test_memory_does_not_grow_from_epoch_to_epoch(source, memory):
             held.append(sum(trace.size for trace in arrays.traces))
     finally:
         tracemalloc.stop()
-    # Less than one image, where an epoch has twelve.
-    assert held[-1] - held[1] < size**2 * 3
+    # Less than one image, where an epoch has twelve; a thread may hold on to its last batch for a moment.
+    assert min(held[3:]) - min(held[:3]) < size**2 * 3
 
 
 def test_it_is_in_memory_once_all_that_is_in_use_was_decoded(source):
