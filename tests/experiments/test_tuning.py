@@ -87,6 +87,16 @@ def test_the_largest_budget_may_be_tuned_for_all(tuned, tmp_path):
     assert chosen["scratch", 20] == chosen["scratch", 60]
 
 
+def test_one_budget_for_all_is_one_that_every_arm_has(tuned, tmp_path):
+    config = tuned(**{"tuning.budgets": "largest", "declared": {"scratch": {"label_budgets": (20, 60, 80)}}})
+    trials, chosen = tune(config, make_grid(config), tmp_path, results_of(tmp_path, lambda trial: trial.number))
+    assert {trial.budget for trial in trials} == {60}
+    assert chosen["scratch", 80] == chosen["scratch", 60]
+    config = tuned(**{"tuning.budgets": "largest", "declared": {"scratch": {"label_budgets": (30, 80)}}})
+    with pytest.raises(InputError, match="no label budget is every arm's"):
+        check_tuning(config, make_grid(config))
+
+
 def results_of(workdir, loss, rounds=None):
     """Stands in for training: every trial's loss is a function of it."""
 

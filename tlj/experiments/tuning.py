@@ -83,7 +83,7 @@ def check_tuning(config: ConfigDict, grid: Grid) -> None:
 
     Raises:
       InputError: for a search without ranges or trials, ranges of what makes a pair, seeds that are used again, or a
-        grid that gives arms different numbers of trials.
+        grid that gives arms different numbers of trials; or where one budget is tuned for all and none is every arm's.
     """
     tuning = config.tuning
     if not tuning.trials:
@@ -93,6 +93,7 @@ def check_tuning(config: ConfigDict, grid: Grid) -> None:
             )
         return
     check_metric(tuning.metric, config.task, "config.tuning.metric")
+    tuned_cells(config, grid)
     last = max(grid.seeds) + max(config.most_seeds - len(grid.seeds), 0)
     if again := sorted(set(tuning.seeds) & {*grid.seeds, *range(max(grid.seeds) + 1, last + 1)}):
         what = f"seed {again[0]} is of the final runs, too: what was chosen on it would look better there than it is"
@@ -154,15 +155,23 @@ def first_trials(config: ConfigDict, grid: Grid) -> list[PlannedTrial]:
 
 
 def tuned_cells(config: ConfigDict, grid: Grid) -> list[tuple[str, int]]:
-    """Returns the arms and label budgets that are tuned, budget by budget."""
-    largest = config.tuning.budgets == "largest"
-    cells = [
-        (arm.name, budget)
-        for budget in grid.budgets
-        for arm in grid.arms
-        if budget in ((grid.budgets_of[arm.name][-1],) if largest else grid.budgets_of[arm.name])
-    ]
-    return cells
+    """Returns the arms and label budgets that are tuned, budget by budget.
+
+    Where one is tuned for all, it is the largest that every arm has: with more labels one arm would be chosen better.
+
+    Raises:
+      InputError: where arms have no budget in common.
+    """
+    budgets = grid.budgets if config.tuning.budgets == "each" else (_largest_of_all(grid),)
+    return [(arm.name, budget) for budget in budgets for arm in grid.arms if budget in grid.budgets_of[arm.name]]
+
+
+def _largest_of_all(grid: Grid) -> int:
+    common = set.intersection(*(set(budgets) for budgets in grid.budgets_of.values()))
+    if not common:
+        do = "give the arms one in common, or set it to each"
+        raise InputError("no label budget is every arm's", where="config.tuning.budgets", do=do)
+    return max(common)
 
 
 def plan_trials(
@@ -242,8 +251,9 @@ def _wider(
 def _for_every_budget(config: ConfigDict, grid: Grid, chosen: Chosen) -> Chosen:
     if config.tuning.budgets == "each":
         return chosen
+    tuned = _largest_of_all(grid)
     return {
-        (arm.name, budget): chosen[arm.name, grid.budgets_of[arm.name][-1]]
+        (arm.name, budget): chosen[arm.name, tuned]
         for arm in grid.arms
         for budget in grid.budgets_of[arm.name]
     }
