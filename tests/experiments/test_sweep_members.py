@@ -48,8 +48,11 @@ def test_adding_and_reordering_leaves_every_other_member_the_same_and_a_changed_
     assert hashes(members("{'seed': 1}, {'seed': 2}", workdir="elsewhere")) == first
 
 
-def test_a_repeated_member_is_one_also_where_it_is_written_otherwise(members):
+def test_a_repeated_member_is_one_also_where_it_is_written_otherwise_and_is_told_of(members, capsys):
     assert len(members("{'seed': 1}, {'seed': '1'}, {'steps': 9, 'seed': 1}, {'seed': 0}, {}")) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 3
+    assert told[0].endswith("sweep()[1] makes the run of seed=1; it is trained once")
 
 
 def test_how_a_run_is_carried_out_and_how_a_comparison_is_arranged_make_no_other_run(members):

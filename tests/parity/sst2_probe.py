@@ -1,4 +1,4 @@
-"""What a logistic regression makes of the frozen features of a study's sentences, by labels: a check of ``linear_probe``.
+"""What a logistic regression makes of frozen features of sentences, by labels: a check of ``linear_probe``.
 
     python -m tests.parity.sst2_probe SOURCE DATA [--draws=5]
 
@@ -48,7 +48,8 @@ def main() -> None:
     for budget in BUDGETS:
         for size in (budget, budget * 4 // 5):
             found = np.array([accuracy(draw[:size]) for draw in draws])
-            print(f"{budget:6} {size:12} {found.mean():7.3f} {found.std(ddof=1):7.3f} {found.min():6.3f} {found.max():6.3f}")
+            row = (found.mean(), found.std(ddof=1), found.min(), found.max())
+            print(f"{budget:6} {size:12} {row[0]:7.3f} {row[1]:7.3f} {row[2]:6.3f} {row[3]:6.3f}")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,8 @@ def read_members(spec: str, overrides: Sequence[str], verb: str) -> tuple[pathli
         except InputError as error:
             errors.append(error)
         else:
-            members.setdefault(member.hash, member)
+            if (same := members.setdefault(member.hash, member)) is not member:
+                say(f"tlj: {where} makes the run of {same.about}; it is trained once")
     if errors:
         for error in errors[:-1]:
             say(f"tlj: {error}")

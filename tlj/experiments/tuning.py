@@ -252,8 +252,4 @@ def _for_every_budget(config: ConfigDict, grid: Grid, chosen: Chosen) -> Chosen:
     if config.tuning.budgets == "each":
         return chosen
     tuned = _largest_of_all(grid)
-    return {
-        (arm.name, budget): chosen[arm.name, tuned]
-        for arm in grid.arms
-        for budget in grid.budgets_of[arm.name]
-    }
+    return {(arm.name, budget): chosen[arm.name, tuned] for arm in grid.arms for budget in grid.budgets_of[arm.name]}
