@@ -36,3 +36,15 @@ def test_equal_seconds_stand_between_the_others_though_they_are_kept_with_what_i
     told = parities_context(None, {**summary, "cost": {"parities": [seconds]}})
     assert [parity["parity"] for parity in told["parities"]] == ["steps", "seconds", "best"]
     assert told["rows"][0]["columns"][1]["steps_words"] == "70 steps, 0.50× FLOPs"
+
+
+def test_arms_that_did_not_come_to_the_twins_flops_are_named_once(summary):
+    rows = [
+        row("thaw", 10, relative_flops=1.2),
+        row("thaw", 20, relative_flops=0.9),
+        row("full", 10, relative_flops=1.04),
+    ]
+    flops = {"parity": "flops", "rows": [*rows, row("probe", 10, relative_flops=None)]}
+    told = parities_context(None, {**summary, "parities": [*summary["parities"], flops]})
+    assert told["off"] == ["thaw"]
+    assert parities_context(None, summary)["off"] == []

@@ -8,6 +8,8 @@ from typing import Any
 from tlj.evidence.runs import Comparison
 
 NAMES = {"steps": "same steps", "flops": "same FLOPs", "seconds": "same seconds", "best": "each at its best"}
+# Steps are whole numbers, and phases begin with one.
+_NEAR = 0.05
 
 
 def parities_context(comparison: Comparison, summary: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -20,7 +22,7 @@ def parities_context(comparison: Comparison, summary: Mapping[str, Any]) -> Mapp
     told = {parity["parity"]: parity for parity in (*summary["parities"], *summary["cost"]["parities"])}
     parities = [told[name] for name in NAMES if name in told]
     if len(parities) < 2:
-        return {"rows": [], "names": NAMES, "parities": parities}
+        return {"rows": [], "names": NAMES, "parities": parities, "off": []}
     places = [
         {(row["arm"], row["budget"]): _cell(row, parity["parity"]) for row in parity["rows"]} for parity in parities
     ]
@@ -31,7 +33,14 @@ def parities_context(comparison: Comparison, summary: Mapping[str, Any]) -> Mapp
             columns = [place.get((arm, budget)) for place in places]
             if any(columns):
                 rows.append({"arm": arm, "budget": budget, "columns": columns})
-    return {"rows": rows, "names": NAMES, "parities": parities}
+    return {"rows": rows, "names": NAMES, "parities": parities, "off": _off(told.get("flops"))}
+
+
+def _off(parity: Mapping[str, Any] | None) -> list[str]:
+    """The arms that did not come to the twin's FLOPs: where phases wait for a plateau, a seed has its own."""
+    rows = parity["rows"] if parity else ()
+    found = (row["arm"] for row in rows if row["relative_flops"] and abs(row["relative_flops"] - 1) > _NEAR)
+    return list(dict.fromkeys(found))
 
 
 def _cell(row: Mapping[str, Any], parity: str) -> dict[str, Any] | None:
