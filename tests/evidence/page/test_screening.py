@@ -37,6 +37,7 @@ def summary():
     screening = {"data": "d", "pool": 538, "seed": 0, "examples": 60, "neighbour_count": 11, "majority": 0.25}
     screening |= {
         "inits": INITS,
+        "missing": [],
         "drift": DRIFT,
         "source": {"data": "s", "examples": 60, "distance": 1.2, "error": 0.2},
     }
@@ -56,9 +57,15 @@ def section(summary):
 
 
 def test_a_comparison_that_was_not_screened_has_no_section(summary):
-    for nothing in (None, {"inits": [], "agreement": None, "source": None, "drift": None}):
+    for nothing in (None, {"inits": [], "agreement": None, "source": None, "missing": [], "drift": None}):
         assert section({**summary, "screening": nothing}) == ""
         assert draw_drift({**summary, "screening": nothing}, WIDE) is None
+
+
+def test_features_that_were_not_kept_are_told(summary):
+    gone = {"inits": [], "agreement": None, "source": None, "missing": ["scratch", "source"], "drift": None}
+    assert "The features of scratch, source are missing" in section({**summary, "screening": gone})
+    assert "missing" not in section(summary)
 
 
 def test_it_says_that_it_is_no_verdict_and_escapes_names(summary):

@@ -38,6 +38,18 @@ def test_every_init_is_scored_and_stands_beside_its_best_arm(screened):
     assert (found["examples"], found["pool"], found["majority"]) == (60, 538, pytest.approx(1 / 3))
 
 
+def test_what_was_not_kept_is_told_also_where_nothing_was(screened):
+    directory = screened()
+    for name in ("mean_var", "scratch", "source"):
+        (directory / "screening" / f"{name}.npz").unlink()
+    found = table(directory)
+    assert found["missing"] == ["mean_var", "scratch", "source"]
+    assert ([row["init"] for row in found["inits"]], found["source"]) == (["pretrained"], None)
+    (directory / "screening" / "pretrained.npz").unlink()
+    found = table(directory)
+    assert (found["inits"], found["missing"]) == ([], ["mean_var", "pretrained", "scratch", "source"])
+
+
 def test_scores_that_rank_otherwise_do_not_agree(screened):
     found = table(screened({"mean_var": 0.8, "pretrained": 0.1, "scratch": 2.0}))
     assert list(found["agreement"].values()) == pytest.approx([-1] * 4)

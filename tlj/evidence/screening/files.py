@@ -34,11 +34,13 @@ class ScreeningFiles:
       told: ``screening.json``.
       inits: features of the same examples by init.
       source: features of examples that the backbone was trained on, under the pretrained init, or None.
+      missing: what was written once and is no longer there, as where only small files were kept.
     """
 
     told: Mapping[str, Any]
     inits: Mapping[str, FeatureFile]
     source: FeatureFile | None
+    missing: tuple[str, ...] = ()
 
 
 def read_screening(directory: Path) -> ScreeningFiles | None:
@@ -48,14 +50,15 @@ def read_screening(directory: Path) -> ScreeningFiles | None:
       directory: of the comparison.
 
     Raises:
-      InputError: a file is missing or damaged, or two inits are of other examples.
+      InputError: a file is damaged, or two inits are of other examples.
     """
     folder = Path(directory) / FOLDER
     if not (folder / "screening.json").is_file():
         return None
     told = read_json(folder / "screening.json")
-    names = sorted(told.get("files") or {})
-    found = {name: _read(folder / f"{name}.npz") for name in names if name == Path(name).name}
+    names = [name for name in sorted(told.get("files") or {}) if name == Path(name).name]
+    missing = tuple(name for name in names if not (folder / f"{name}.npz").exists())
+    found = {name: _read(folder / f"{name}.npz") for name in names if name not in missing}
     source = found.pop(SOURCE, None)
     first = next(iter(found.values()), None)
     for name, file in found.items():
@@ -63,7 +66,7 @@ def read_screening(directory: Path) -> ScreeningFiles | None:
             raise InputError(
                 "holds features of other examples than the other inits", where=str(folder / f"{name}.npz"), do=AGAIN
             )
-    return ScreeningFiles(told, found, source)
+    return ScreeningFiles(told, found, source, missing)
 
 
 def read_drift(directory: Path) -> dict[str, Any] | None:

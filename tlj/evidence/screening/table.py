@@ -30,8 +30,8 @@ def screening(comparison: Comparison, cells: Cells) -> dict[str, Any] | None:
 
     Returns:
       ``inits`` [{init, width, problem, neighbours, probe, logme, h_score, result}], ``agreement`` (weighted Kendall tau
-      of each score), ``source`` (proxy A-distance), ``drift`` (``drift.json`` but for its hash), and how many examples
-      there were; None where nothing was screened.
+      of each score), ``source`` (proxy A-distance), ``drift`` (``drift.json`` but for its hash), what is ``missing``,
+      and how many examples there were; None where nothing was screened.
 
     Raises:
       InputError: a file is damaged.
@@ -41,7 +41,8 @@ def screening(comparison: Comparison, cells: Cells) -> dict[str, Any] | None:
         return None
     measured = drift and {key: value for key, value in drift.items() if key != "hash"}
     if files is None or not files.inits:
-        return {"inits": [], "agreement": None, "source": None, "drift": measured}
+        missing = list(files.missing) if files else []
+        return {"inits": [], "agreement": None, "source": None, "missing": missing, "drift": measured}
     results = _results(comparison, cells, list(files.inits))
     rows = [{"init": init, **_scores(file), "result": results[init]} for init, file in files.inits.items()]
     labels = next(iter(files.inits.values())).labels
@@ -56,6 +57,7 @@ def screening(comparison: Comparison, cells: Cells) -> dict[str, Any] | None:
         "inits": rows,
         "agreement": _agreement(comparison, rows),
         "source": _source(files),
+        "missing": list(files.missing),
         "drift": measured,
     }
 
