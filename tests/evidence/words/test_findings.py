@@ -15,7 +15,10 @@ def said(in_memory, five_seeds):
     """The findings of `{arm: {budget: mean}}`."""
 
     def find(table, **settings):
-        cells = {arm: {b: five_seeds(mean) for b, mean in by_budget.items()} for arm, by_budget in table.items()}
+        cells = {
+            arm: {b: mean if isinstance(mean, list) else five_seeds(mean) for b, mean in by_budget.items()}
+            for arm, by_budget in table.items()
+        }
         comparison = in_memory(cells, **settings)
         losses = {
             arm: {b: [s.floored_error for s in comparison.cell(arm, b).values()] for b in by_budget}
@@ -41,6 +44,13 @@ def test_another_arm_is_followed_over_the_budgets_against_the_twin_and_the_lead(
         "scratch within the margin at 25 labels and falls behind scratch at 100 labels (−10.0 points [−10.0, −10.0]); "
         "it trails full at every budget (10 to 100 labels)."
     )
+
+
+def test_what_cannot_be_told_cannot_at_any_budget(said):
+    noisy = dict.fromkeys((10, 25, 100), [0.1, 0.9, 0.4, 0.8, 0.5])
+    assert said({"scratch": TABLE["scratch"], "full": noisy}) == [
+        "Fine-tuning everything (full) cannot be told from scratch at any budget (10 to 100 labels)."
+    ]
 
 
 def test_the_control_splits_the_gain_into_scale_and_features(said):

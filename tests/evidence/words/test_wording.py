@@ -30,6 +30,11 @@ def test_a_stretch_of_budgets_is_said_by_where_it_lies(stretch, text):
     assert wording.where(stretch, BUDGETS) == text
 
 
+def test_behind_a_cannot_it_is_any_budget():
+    assert wording.where(BUDGETS, BUDGETS, "any") == "at any budget (10 to 538 labels)"
+    assert wording.where(BUDGETS[:2], BUDGETS, "any") == wording.where(BUDGETS[:2], BUDGETS)
+
+
 @pytest.mark.parametrize(
     ("labels", "text"), [(3.42, "3.4"), (12.3, "12"), (87.4, "87"), (251.2, "251"), (1234.0, "1,230"), (9.96, "10")]
 )

@@ -97,7 +97,8 @@ def _stretches(evidence: Evidence, arm: str, against: str, words: dict[str, str]
     parts = []
     for verdict, group in groupby(rows, key=lambda row: row.verdict):
         stretch = list(group)
-        text = f"{words[verdict]} {where([row.budget for row in stretch], budgets)}"
+        each = "any" if verdict == "undecided" else "every"
+        text = f"{words[verdict]} {where([row.budget for row in stretch], budgets, each)}"
         if numbers and verdict in (*HELPS, "hurts"):
             largest = max(stretch, key=lambda row: abs(row.difference.estimate.mean))
             text += f" ({quoted(largest.difference.estimate, evidence.metric)}" + (

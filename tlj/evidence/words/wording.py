@@ -44,12 +44,13 @@ def listed(parts: Iterable[str], word: str = "and") -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}" if parts else ""
 
 
-def where(stretch: Sequence[int], budgets: Sequence[int]) -> str:
+def where(stretch: Sequence[int], budgets: Sequence[int], each: str = "every") -> str:
     """Says which of all label budgets a stretch of neighbouring budgets covers.
 
     Args:
       stretch: neighbouring budgets, smallest first.
       budgets: all budgets, smallest first.
+      each: the word for all of them, ``"any"`` behind a "cannot".
 
     Returns:
       For example ``at up to 100 labels``, ``at 200 labels and above``, ``at every budget (10 to 538 labels)``.
@@ -58,7 +59,7 @@ def where(stretch: Sequence[int], budgets: Sequence[int]) -> str:
     if len(stretch) == 1:
         return f"at {of_labels(first)}"
     if first == budgets[0] and last == budgets[-1]:
-        return f"at every budget ({first:,} to {of_labels(last)})"
+        return f"at {each} budget ({first:,} to {of_labels(last)})"
     if first == budgets[0]:
         return f"at up to {of_labels(last)}"
     if last == budgets[-1]:
