@@ -127,7 +127,7 @@ def test_an_unfinished_comparison_says_so_first(ask):
 def test_a_gain_under_the_margin_is_marked(ask):
     scratch = [0.5, 0.5, 0.5, 0.5, 0.5]
     text = answer(ask({"scratch": {10: scratch}, "full": {10: [0.501, 0.502, 0.503, 0.504, 0.508]}}))
-    assert "by +0.4 points [0.0, 0.7], under the margin, at 10." in text
+    assert "beats training from scratch at 10 labels, by +0.4 points [0.0, 0.7], under the margin." in text
 
 
 def test_a_control_never_makes_the_answer_transfer(ask):

@@ -200,9 +200,12 @@ def _clauses(kind: str, stretches: Sequence[Stretch], evidence: Evidence) -> lis
 
 
 def _transfer_clause(arm: Arm, stretches: Sequence[Stretch], evidence: Evidence) -> str:
-    """Where an arm wins, and by how much at the smallest and the largest of these budgets."""
+    """Where an arm wins, and by how much at the smallest and the largest of these budgets, or at the only one."""
     places = listed(where(stretch.budgets, evidence.budgets) for stretch in stretches)
     budgets = [budget for stretch in stretches for budget in stretch.budgets]
+    if len(budgets) == 1:
+        gain = evidence.gain(arm, budgets[0]).removesuffix(",")
+        return f"{described(arm)} beats training from scratch {places}, by {gain}"
     gains = listed(f"{evidence.gain(arm, b)} at {b:,}" for b in dict.fromkeys((budgets[0], budgets[-1])))
     return f"{described(arm)} beats training from scratch {places}, by {gains}"
 
