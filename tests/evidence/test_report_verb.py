@@ -1,4 +1,6 @@
+import errno
 import json
+import pathlib
 
 import pytest
 
@@ -43,3 +45,20 @@ def test_a_folder_that_is_no_comparison_is_refused_before_any_report(two, capsys
     assert cli.main(["report", str(two[0]), f"--across={two[1] / 'runs'}"]) == 2
     assert "is not a comparison: it holds no comparison.json" in capsys.readouterr().err
     assert not (two[0] / "report.html").exists()
+
+
+def test_a_full_disk_is_one_line_and_the_earlier_report_stays(two, capsys, monkeypatch):
+    first, _ = two
+    assert cli.main(["report", str(first)]) == 0
+    page = (first / "report.html").read_bytes()
+    capsys.readouterr()
+
+    def no_room(self, text, encoding=None):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_text", no_room)
+    assert cli.main(["report", str(first)]) != 0
+    error = capsys.readouterr().err
+    assert f"tlj: {first}: no space left on the disk" in error
+    assert "Traceback" not in error
+    assert (first / "report.html").read_bytes() == page

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
-from tlj.errors import InputError
+from tlj.errors import InputError, RunError
 from tlj.named_paths import existing_folder
 
 
@@ -20,7 +23,9 @@ def report(arguments: argparse.Namespace) -> None:
     if others:
         from tlj.evidence.report import write_across
 
-        print(f"across: {write_across([folder, *others], folder)}", flush=True)
+        with _full_disk_told(folder):
+            across = write_across([folder, *others], folder)
+        print(f"across: {across}", flush=True)
 
 
 def _check_others(folder: pathlib.Path, others: list[pathlib.Path]) -> None:
@@ -43,8 +48,20 @@ def print_report(comparison: pathlib.Path, prices: pathlib.Path | None = None) -
     """
     from tlj.evidence.report import write_report
 
-    page = write_report(comparison, prices) if prices else write_report(comparison)
+    with _full_disk_told(comparison):
+        page = write_report(comparison, prices) if prices else write_report(comparison)
     summary = json.loads((page.parent / "summary.json").read_text(encoding="utf-8"))
     print(summary["answer"])
     print(f"report: {page}", flush=True)
     return summary
+
+
+@contextlib.contextmanager
+def _full_disk_told(directory: pathlib.Path) -> Iterator[None]:
+    """Tells in one line of a disk that is full; the files of an earlier report are as they were."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(f"{directory}: no space left on the disk; make room, and run `tlj report` again") from error
