@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tlj.evidence.judging.verdict import all_verdicts
-from tlj.evidence.labels.effective_data import effective_data
+from tlj.evidence.labels.effective_data import EffectiveData, effective_data
 from tlj.evidence.words.answer import evidence_of
 from tlj.evidence.words.findings import findings, notes, parity
 
@@ -82,9 +82,26 @@ def test_the_gain_is_said_in_labels_and_bounds_are_bounds(said):
     first = said(TABLE)[0]
     # An error of 0.30 lies at a share log(.4/.3)/log(.4/.2) = 0.415 of the way from 25 to 100 labels.
     assert first.startswith(
-        "In labels, judged by test error: 10 labels with full do the work of about 44 from scratch (4.4×)"
+        "In labels, judged by test error: 10 labels with full do the work of about 44 [44, 45] from scratch (4.4×)"
     )
     assert first.endswith("and 100 labels with full do the work of at least 100 from scratch.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "about 30 [20, 80] from scratch (3.0×)"),
+        ({"interval_censored": ("below", "above")}, "about 30 [≤ 20, ≥ 80] from scratch (3.0×)"),
+        ({"interval": None, "interval_censored": (None, None)}, "about 30 from scratch (3.0×)"),
+        ({"censored": "above", "interval_censored": (None, "above")}, "at least 30 [20, ≥ 80] from scratch."),
+        ({"censored": "above", "interval_censored": ("above", "above")}, "at least 30 from scratch."),
+    ],
+)
+def test_labels_have_their_interval_and_its_ends_may_be_bounds(in_memory, five_seeds, changes, told):
+    comparison = in_memory({"scratch": {10: five_seeds(0.5)}, "full": {10: five_seeds(0.7)}})
+    row = EffectiveData("full", 10, "error", 30.0, None, (20.0, 80.0), (None, None), 1.0, False)
+    evidence = evidence_of(comparison, all_verdicts(comparison))
+    assert told in findings(evidence, [replace(row, **changes)])[0]
 
 
 def test_nothing_finished_finds_nothing(in_memory):

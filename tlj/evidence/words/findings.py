@@ -76,8 +76,18 @@ def _labels_saved(
 
 def _worth(row: EffectiveData) -> str:
     bound = {"above": "at least ", "below": "at most ", None: "about "}[row.censored]
-    text = f"{of_labels(row.budget)} with {row.arm} do the work of {bound}{count(row.effective_labels)} from scratch"
+    labels = f"{bound}{count(row.effective_labels)}{_within(row)}"
+    text = f"{of_labels(row.budget)} with {row.arm} do the work of {labels} from scratch"
     return f"{text} ({factor(row.multiplier)})" if row.censored is None else text
+
+
+def _within(row: EffectiveData) -> str:
+    """The interval, its ends marked where they are bounds; nothing where it says no more than the bound itself."""
+    if row.interval is None or (row.censored is not None and set(row.interval_censored) == {row.censored}):
+        return ""
+    marks = {"above": "≥ ", "below": "≤ ", None: ""}
+    ends = (f"{marks[side]}{count(end)}" for end, side in zip(row.interval, row.interval_censored, strict=True))
+    return f" [{', '.join(ends)}]"
 
 
 def _trajectory(evidence: Evidence, arm: Arm, lead: Arm | None) -> str:
