@@ -152,13 +152,15 @@ def test_memory_does_not_grow_from_epoch_to_epoch(source, memory):
         for _ in range(6):
             for first in range(0, 12, 4):
                 reader.batch(np.arange(first, first + 4))
+            # What a thread that came too late was asked for holds its batch until the thread takes it from the queue.
+            reader._submit(lambda: None).result()
             # Of arrays alone: threads of other libraries allocate what they like.
             arrays = tracemalloc.take_snapshot().filter_traces([of_arrays])
             held.append(sum(trace.size for trace in arrays.traces))
     finally:
         tracemalloc.stop()
-    # Less than one image, where an epoch has twelve; a thread may hold on to its last batch for a moment.
-    assert min(held[3:]) - min(held[:3]) < size**2 * 3
+    # Less than one image, where an epoch has twelve.
+    assert held[-1] - held[1] < size**2 * 3
 
 
 def test_it_is_in_memory_once_all_that_is_in_use_was_decoded(source):

@@ -42,7 +42,7 @@ def test_the_answer_says_differences_in_the_unit_of_the_metric(judged_by):
     comparison = judged_by("nll")
     verdicts = {("full", "scratch", 10): compare_arms(comparison, "full", "scratch", 10)}
     evidence = evidence_of(comparison, verdicts)
-    assert answer(evidence).endswith("by +0.25 nats [0.25, 0.25] at 10.")
+    assert answer(evidence).endswith("at 10 labels, by +0.25 nats [0.25, 0.25].")
     assert evidence.means["full", 10] > evidence.means["scratch", 10]
 
 
