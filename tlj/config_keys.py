@@ -88,7 +88,7 @@ KEYS: dict[str, Key] = {
     "tuning.seeds": Key((1000,), list_of(whole(0)), "seeds of the trials, none of them in seeds"),
     "tuning.metric": Key("validation_loss", text("the name of a validation metric"), "what the best trial goes by"),
     "tuning.budgets": Key(
-        "each", one_of("each", "largest"), "budgets tuned: each, or for all the largest of every arm"
+        "each", one_of("each", "largest"), "label budgets tuned: each, or the largest common one for all"
     ),
     "tuning.extend": Key(0, whole(0), "times that ranges are extended, for all arms, where the best lies at an edge"),
     "exit.target": Key(
