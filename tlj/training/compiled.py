@@ -112,10 +112,20 @@ def _step_arguments(setup: Setup, phase: Phase, shapes: Mapping[str, jax.ShapeDt
     return setup.wrapper.arguments((abstract_state(setup, phase), shapes, run_keys(0)))
 
 
-def lower_step(setup: Setup, phase: Phase) -> jax.stages.Lowered:
-    """Returns the step of a phase as it goes into the compiler, for a usual batch."""
-    shapes = _batch_shapes(setup, setup.usual_batch, 1)
-    return _wrapped_step(setup, phase, 1).lower(*_step_arguments(setup, phase, shapes))
+def lower_step(
+    setup: Setup, phase: Phase, batch: Mapping[str, Any] | None = None, platforms: tuple[str, ...] | None = None
+) -> jax.stages.Lowered:
+    """Returns the step of a phase as it goes into the compiler; nothing is put on a device.
+
+    Args:
+      setup: of the run.
+      phase: of the run.
+      batch: the rows of this process on the host; None stands for a usual batch of the run.
+      platforms: that it is lowered for, where they are not this machine's.
+    """
+    shapes = _batch_shapes(setup, setup.usual_batch if batch is None else batch, 1)
+    traced = _wrapped_step(setup, phase, 1).trace(*_step_arguments(setup, phase, shapes))
+    return traced.lower(lowering_platforms=platforms)
 
 
 def step_program(
@@ -141,18 +151,25 @@ def step_program(
         ("step", mode, calls, *_phase_key(setup, phase), setup.augmentation, shape_key(shapes)),
         lambda: _wrapped_step(setup, phase, calls),
         *_step_arguments(setup, phase, shapes),
-        flops=lambda counted: _all_parts(setup, phase, counted),
+        flops=lambda counted: all_parts(setup, phase, counted),
     )
 
 
-def _all_parts(setup: Setup, phase: Phase, counted: float) -> float:
-    """The FLOPs of a step on one device, of which the compiler has counted one part and the update."""
+def all_parts(setup: Setup, phase: Phase, counted: float, what: str = "flops") -> float:
+    """Returns the FLOPs of a step on one device, of which the compiler has counted one part and the update.
+
+    Args:
+      setup: of the run.
+      phase: of the run.
+      counted: by the compiler.
+      what: of the compiler's figures is meant; ``"bytes accessed"`` adds up the same way.
+    """
     parts = setup.settings.accumulate
     if parts == 1:
         return counted
     state = abstract_state(setup, phase)
     update = jax.jit(make_update(phase, setup.settings))
-    once = update.lower(state, split(state.params, phase)[0]).cost_analysis()["flops"] / setup.mesh.shape["fsdp"]
+    once = update.lower(state, split(state.params, phase)[0]).cost_analysis()[what] / setup.mesh.shape["fsdp"]
     return parts * (counted - once) + once
 
 

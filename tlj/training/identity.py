@@ -52,7 +52,7 @@ def resolve_run(config: Mapping[str, Any]) -> dict[str, Any]:
     return resolved
 
 
-def for_devices(config: Mapping[str, Any]) -> dict[str, Any]:
+def for_devices(config: Mapping[str, Any], devices: int | None = None) -> dict[str, Any]:
     """Returns the config of a run with batch and learning rate as numbers, where it says how they follow from devices.
 
     Neither depends on the number of devices otherwise. A run that goes on elsewhere keeps the numbers it began with, or
@@ -60,13 +60,14 @@ def for_devices(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
       config: resolved, nested.
+      devices: how many there are to plan for; None is those of this run.
     """
     parallel, optimizer = config["parallel"], config["optimizer"]
     batch = config["global_batch_size"]
     if per_device := parallel["batch_per_device"]:
         import jax
 
-        batch = per_device * jax.device_count()
+        batch = per_device * (jax.device_count() if devices is None else devices)
     rate = optimizer["learning_rate"]
     if reference := optimizer["reference_batch"]:
         rate = rate * batch / reference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,21 +19,23 @@ SMALLEST_SHARDED = 2**16
 _AXES = ("data", "fsdp")
 
 
-def make_mesh(mode: str, fsdp: int, batch_sizes: Mapping[str, int]) -> Mesh:
+def make_mesh(mode: str, fsdp: int, batch_sizes: Mapping[str, int], among: Sequence[jax.Device] | None = None) -> Mesh:
     """Builds the mesh over all devices of all processes, those of a process beside each other.
 
     Args:
       mode: ``config.parallel.mode``.
       fsdp: devices that share one copy of the parameters.
       batch_sizes: by config key; each must divide over all devices.
+      among: the devices, where they are not those of this machine but a plan's; nothing is put on them.
 
     Raises:
       InputError: where the devices cannot be arranged so.
     """
     if mode not in MODES:
         raise unknown_name("mode", mode, MODES, where="config.parallel.mode")
-    devices = jax.device_count()
-    of_processes = collections.Counter(device.process_index for device in jax.devices())
+    among = jax.devices() if among is None else among
+    devices = len(among)
+    of_processes = collections.Counter(device.process_index for device in among)
     if len({*of_processes.values()}) > 1:
         counts = ", ".join(f"process {process} has {count}" for process, count in sorted(of_processes.items()))
         what = f"the processes must have equally many devices, and {counts}"
@@ -51,11 +53,11 @@ def make_mesh(mode: str, fsdp: int, batch_sizes: Mapping[str, int]) -> Mesh:
                 do=f"use a multiple of {devices}",
             )
     # Linen modules name no axes: the default, explicit axes, would reject them.
-    mesh = jax.make_mesh((devices // fsdp, fsdp), _AXES, axis_types=(AxisType.Auto,) * 2)
+    mesh = jax.make_mesh((devices // fsdp, fsdp), _AXES, axis_types=(AxisType.Auto,) * 2, devices=among)
     if _is_in_stretches([device.process_index for device in mesh.devices.flat]):
         return mesh
     # The rows of a process must be one stretch of the batch, or it could not read them as one.
-    ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    ordered = sorted(among, key=lambda device: (device.process_index, device.id))
     return Mesh(np.array(ordered).reshape(devices // fsdp, fsdp), _AXES, axis_types=(AxisType.Auto,) * 2)
 
 

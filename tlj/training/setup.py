@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import grain
+import jax
 import numpy as np
 from flax import traverse_util
 from jax.sharding import Mesh
@@ -226,13 +227,20 @@ def _phases(config: Mapping[str, Any], strategy: Strategy, layout: Layout, epoch
     return apply_settings(strategy.phases(layout, timing, config["rules"]), layout, defaults, of_groups)
 
 
-def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool = True) -> Setup:
+def set_up(
+    config: Mapping[str, Any],
+    base: pathlib.Path,
+    *,
+    needs_source: bool = True,
+    devices: Sequence[jax.Device] | None = None,
+) -> Setup:
     """Checks a run's config against the data, the model and the devices, and fixes everything that follows from it.
 
     Args:
       config: the resolved config of one run, nested.
       base: the directory that a relative ``model.source`` is relative to.
       needs_source: whether an init that reads a source is refused where there is none; a plan reads nothing.
+      devices: to plan for, which need not be here; None is those of this machine.
 
     Raises:
       InputError: for anything in the config that cannot be done; nothing has been written or compiled by then.
@@ -263,9 +271,8 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
     if fit.pretrained is not None:
         # A source that does not fit is refused before anything is written.
         plan_load(init, fit.spec, fit.pretrained, copied=strategy.copied)
-    mesh = make_mesh(
-        config["parallel"]["mode"], config["parallel"]["fsdp"], {"global_batch_size": config["global_batch_size"]}
-    )
+    parallel, size = config["parallel"], config["global_batch_size"]
+    mesh = make_mesh(parallel["mode"], parallel["fsdp"], {"global_batch_size": size}, devices)
     check_dividing(config, mesh.size)
     return Setup(
         config=config,

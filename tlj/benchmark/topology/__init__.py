@@ -1,0 +1,1 @@
+"""What a training step needs and costs on accelerators that are not there, by their own compiler."""

@@ -1,0 +1,123 @@
+"""The real training step of a run, compiled for a slice that is not there: shapes in, the compiler's account out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import math
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import topologies
+
+from tlj.benchmark.collectives import carried_bytes, collective_arrays, sent_bytes
+from tlj.benchmark.topology.facts import Answer, Facts, TooLarge
+from tlj.data.cache import cache_folder, keep
+from tlj.freezing.phases import Phase
+from tlj.training.compiled import all_parts, lower_step
+from tlj.training.parallel import host_of
+from tlj.training.setup import Setup, set_up
+
+_UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SIZE = r"([\d.]+)([BKMGT]?)"
+# What the compiler says when memory is not enough: of all of it, or of temporaries alone.
+_TOO_LARGE = (
+    re.compile(rf"Used {_SIZE} of {_SIZE} hbm", re.IGNORECASE),
+    re.compile(rf"\({_SIZE}\) exceeds available HBM \({_SIZE}\)"),
+)
+
+
+def set_up_for(slice_: Mapping[str, Any], config: Mapping[str, Any], base: pathlib.Path) -> Setup:
+    """Returns the setup of a run on a slice; nothing is put on its devices.
+
+    Args:
+      slice_: ``name`` and ``options`` of the topology, as the TPU compiler has them.
+      config: of the run, nested, with its batch on this slice.
+      base: what a relative ``model.source`` is relative to.
+
+    Raises:
+      InputError: for what cannot be done on so many devices.
+    """
+    described = topologies.get_topology_desc(platform="tpu", topology_name=slice_["name"], **slice_["options"])
+    return set_up(config, base, needs_source=False, devices=described.devices)
+
+
+def rows_of_a_host(setup: Setup) -> dict[str, np.ndarray]:
+    """Returns arrays of the shapes that one process reads for a usual batch, without reading more than is needed.
+
+    Where no example's shape depends on the others', one stands for all and takes no memory more.
+    """
+    if setup.training_reader.by_length:
+        return setup.usual_batch
+    _, hosts = host_of(setup.mesh)
+    one = dataclasses.replace(setup, config={**setup.config, "global_batch_size": hosts}).usual_batch
+    rows = setup.config["global_batch_size"] // hosts
+    return {name: np.broadcast_to(array[:1], (rows, *array.shape[1:])) for name, array in one.items()}
+
+
+def compile_step(setup: Setup, phase: Phase) -> Answer:
+    """Compiles the step of a phase for the devices of its mesh, or remembers what the compiler said of that program.
+
+    What is remembered lies in the cache by a hash of the program as it goes into the compiler and of the compiler.
+    """
+    lowered = lower_step(setup, phase, rows_of_a_host(setup), ("tpu",))
+    file = cache_folder("plans") / f"{_program_hash(setup, lowered)}.json"
+    if (known := _remembered(file)) is not None:
+        return known
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if (answer := too_large(str(error))) is None:
+            raise
+    else:
+        answer = _facts(setup, phase, compiled)
+    keep(file, lambda path: path.write_text(json.dumps(dataclasses.asdict(answer)), encoding="utf-8"))
+    return answer
+
+
+def _facts(setup: Setup, phase: Phase, compiled: jax.stages.Compiled) -> Facts:
+    cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
+    collectives = collective_arrays(compiled.as_text())
+    reductions = [array for array in collectives if array.operation in ("all-reduce", "reduce-scatter")]
+    return Facts(
+        flops=all_parts(setup, phase, cost.get("flops", math.nan)),
+        bytes=all_parts(setup, phase, cost.get("bytes accessed", math.nan), "bytes accessed"),
+        all_reduce_bytes=carried_bytes(reductions),
+        sent_bytes=sent_bytes(collectives, setup.mesh.size),
+        argument_bytes=memory.argument_size_in_bytes,
+        output_bytes=max(memory.output_size_in_bytes - memory.alias_size_in_bytes, 0),
+        temporary_bytes=memory.temp_size_in_bytes,
+        code_bytes=memory.generated_code_size_in_bytes,
+    )
+
+
+def too_large(message: str) -> TooLarge | None:
+    """Returns how much memory a program needs that the compiler refused for it, or None where that is not why."""
+    for pattern in _TOO_LARGE:
+        if found := pattern.search(message):
+            needed, unit, usable, of_unit = found.groups()
+            return TooLarge(float(needed) * _UNITS[unit.upper()], float(usable) * _UNITS[of_unit.upper()])
+    return None
+
+
+def _program_hash(setup: Setup, lowered: jax.stages.Lowered) -> str:
+    device = setup.mesh.devices.flat[0]
+    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib", "libtpu")]
+    # The text says how arrays are sharded, and not over which chips.
+    where = [device.device_kind, str([device.coords for device in setup.mesh.devices.flat]), setup.mesh.shape]
+    parts = [*versions, *map(str, where), str(setup.settings.accumulate), lowered.as_text()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _remembered(file: pathlib.Path) -> Answer | None:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return TooLarge(**content) if "needed_bytes" in content else Facts(**content)
+    except (OSError, ValueError, TypeError):
+        return None
