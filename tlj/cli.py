@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 from tlj import verbs
-from tlj.cli_flags import ADVISE, AUDIT, BENCH, EXPORT, PREDICT, PROCESSES, RATES, REPORT, STEP, SWEEP, take
+from tlj.cli_flags import ADVISE, AUDIT, BENCH, EXPORT, PLAN, PREDICT, PROCESSES, RATES, REPORT, STEP, SWEEP, take
 from tlj.config_keys import FREE, KEYS
 from tlj.config_kinds import spell
 from tlj.distributed import SAVED_AND_STOPPED, PreemptedError, end_together
@@ -243,7 +243,7 @@ VERBS: dict[str, Verb] = {
         "show what each phase would train, and its cost, without training",
         "tlj plan --config=configs/digits.py --config.strategy=last_blocks:1",
         verbs.plan,
-        take("--config", "--workdir", "--json"),
+        {**take("--config", "--workdir", "--json"), **PLAN},
     ),
     "find-lr": Verb(
         "try learning rates that grow on the first steps of a run, and suggest one; leaves the run as it is",

@@ -47,6 +47,13 @@ AUDIT = {
     "--strict": dict(action="store_true", help="exit with 1 where the test leaks into the training part"),
     "--json": dict(action="store_true", help="print JSON"),
 }
+PLAN = {
+    "--topology": dict(
+        metavar="SLICE,...",
+        help="also compile the step for TPUs that are not there, such as v5e:4x4 or v5e:4x4,v5e:8x8, and predict from "
+        "that memory, time and price; needs tlj[tpu]",
+    )
+}
 PREDICT = {
     "--config": AUDIT["--config"],
     "--data": _DATA,

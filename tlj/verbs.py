@@ -135,13 +135,20 @@ def _settle_for_the_cpu() -> None:
 
 
 def plan(arguments: argparse.Namespace) -> None:
-    """Prints what each phase would train."""
+    """Prints what each phase would train, and what that needs and costs on accelerators that are not there."""
+    slices = ()
+    if arguments.topology is not None:
+        from tlj.benchmark.topology.compiler import check_installed
+        from tlj.benchmark.topology.slices import parse_slices
+
+        slices = parse_slices(arguments.topology)
+        check_installed()
     config = _load_config(arguments, needs_workdir=False)
     _settle_for_the_cpu()
     from tlj.benchmark.plan import format_plan, plan
 
-    phases = plan(config)
-    print(json.dumps(phases, indent=2) if arguments.json else format_plan(phases), flush=True)
+    planned = plan(config, slices)
+    print(json.dumps(planned, indent=2) if arguments.json else format_plan(planned), flush=True)
 
 
 def find_rate(arguments: argparse.Namespace) -> None:

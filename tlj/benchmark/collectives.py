@@ -14,8 +14,10 @@ _COLLECTIVES = (*_REDUCTIONS, "all-gather", "all-to-all", "collective-permute")
 _INSTRUCTION = re.compile(r"\s*(?:ROOT )?%?([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*)")
 _ARRAY = re.compile(r"(\w+)\[([\d,<=]*)\]")
 _OPERAND = re.compile(r"%([\w.-]+)")
-# Devices that take part together: listed, or as ``[groups,devices]<=[all]``.
-_GROUP = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\])")
+# Devices that take part together: listed, as ``[groups,devices]<=[all]``, or as axes of a mesh along which they lie.
+_GROUP = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\]|mesh\[([^\]]*)\] ?\{([^}]*)\})")
+_AXIS = re.compile(r"'(\w+)'=(\d+)")
+_ALONG = re.compile(r"'(\w+)'(?::\(\d+\)(\d+))?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +89,13 @@ def collective_arrays(hlo_text: str) -> tuple[Collective, ...]:
 def _together(attributes: str) -> int:
     """How many devices are in a group; 0 where the text does not say, and all are."""
     group = _GROUP.search(attributes)
-    return 0 if not group else int(group[2]) if group[2] else group[1].count(",") + 1
+    if not group:
+        return 0
+    listed, number, mesh, along = group.groups()
+    if mesh is not None:
+        sizes = dict(_AXIS.findall(mesh))
+        return math.prod(int(part or sizes[name]) for name, part in _ALONG.findall(along))
+    return int(number) if number else listed.count(",") + 1
 
 
 def _enclosed(text: str) -> str:

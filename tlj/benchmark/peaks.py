@@ -1,9 +1,9 @@
 """Accelerators and what they can do at most, which says how much of one a step uses and how fast one could be.
 
 Figures are those of the makers' data sheets, of one chip: the pages of Cloud TPU (docs.cloud.google.com/tpu/docs/v4,
-and v5e, v5p and v6e there, read November 2026) and NVIDIA's of the A100, H100 and H200. Interconnect is one direction of
-all links of a chip together, half of what is published for both; TPU v4's is from Jouppi et al. 2023 (arXiv:2304.01433):
-six links of 50 GB/s.
+and v5e, v5p and v6e there, read November 2026) and NVIDIA's of the A100, H100 and H200. Interconnect is one direction
+of all links of a chip together, half of what is published for both; TPU v4's is from Jouppi et al. 2023
+(arXiv:2304.01433): six links of 50 GB/s.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ _CUBES = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8"
 _GIB = 2.0**30
 
 ACCELERATORS = (
-    Accelerator("TPU v4", ("TPU v4",), 275e12, 32 * _GIB, 0.0, 1200e9, 300e9, "v4", _CUBES, 2),
+    Accelerator("TPU v4", ("TPU v4",), 275e12, 32 * _GIB, 30.75 * _GIB, 1200e9, 300e9, "v4", _CUBES, 2),
     Accelerator("TPU v5e", ("TPU v5 lite", "TPU v5e"), 197e12, 16 * _GIB, 15.75 * _GIB, 819e9, 200e9, "v5e", _FLAT),
-    Accelerator("TPU v5p", ("TPU v5",), 459e12, 95 * _GIB, 0.0, 2765e9, 600e9, "v5p", _CUBES, 2),
-    Accelerator("TPU v6e", ("TPU v6 lite", "TPU v6e"), 918e12, 32 * _GIB, 0.0, 1638e9, 400e9, "v6e", _FLAT),
+    # Published as 95 GB; the compiler gives out more.
+    Accelerator("TPU v5p", ("TPU v5",), 459e12, 96 * _GIB, 95.74 * _GIB, 2765e9, 600e9, "v5p", _CUBES, 2),
+    Accelerator("TPU v6e", ("TPU v6 lite", "TPU v6e"), 918e12, 32 * _GIB, 31.25 * _GIB, 1638e9, 400e9, "v6e", _FLAT),
     Accelerator("A100", ("NVIDIA A100",), 312e12, interconnect=300e9),
     # The SXM module; other H100s are slower. An H200 is the same chip with another memory.
     Accelerator("H100", ("NVIDIA H100 80GB HBM3",), 989e12, 80e9, 0.0, 3350e9, 450e9),

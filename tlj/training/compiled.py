@@ -112,20 +112,16 @@ def _step_arguments(setup: Setup, phase: Phase, shapes: Mapping[str, jax.ShapeDt
     return setup.wrapper.arguments((abstract_state(setup, phase), shapes, run_keys(0)))
 
 
-def lower_step(
-    setup: Setup, phase: Phase, batch: Mapping[str, Any] | None = None, platforms: tuple[str, ...] | None = None
-) -> jax.stages.Lowered:
-    """Returns the step of a phase as it goes into the compiler; nothing is put on a device.
+def lower_step(setup: Setup, phase: Phase, batch: Mapping[str, Any] | None = None) -> jax.stages.Lowered:
+    """Returns the step of a phase as it goes into the compiler of the mesh's devices, on which nothing is put.
 
     Args:
       setup: of the run.
       phase: of the run.
       batch: the rows of this process on the host; None stands for a usual batch of the run.
-      platforms: that it is lowered for, where they are not this machine's.
     """
     shapes = _batch_shapes(setup, setup.usual_batch if batch is None else batch, 1)
-    traced = _wrapped_step(setup, phase, 1).trace(*_step_arguments(setup, phase, shapes))
-    return traced.lower(lowering_platforms=platforms)
+    return _wrapped_step(setup, phase, 1).lower(*_step_arguments(setup, phase, shapes))
 
 
 def step_program(

@@ -13,15 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from jax.experimental import topologies
 
 from tlj.benchmark.collectives import carried_bytes, collective_arrays, sent_bytes
 from tlj.benchmark.topology.facts import Answer, Facts, TooLarge
+from tlj.benchmark.usual_rows import usual_rows
 from tlj.data.cache import cache_folder, keep
 from tlj.freezing.phases import Phase
 from tlj.training.compiled import all_parts, lower_step
-from tlj.training.parallel import host_of
 from tlj.training.setup import Setup, set_up
 
 _UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -48,25 +47,12 @@ def set_up_for(slice_: Mapping[str, Any], config: Mapping[str, Any], base: pathl
     return set_up(config, base, needs_source=False, devices=described.devices)
 
 
-def rows_of_a_host(setup: Setup) -> dict[str, np.ndarray]:
-    """Returns arrays of the shapes that one process reads for a usual batch, without reading more than is needed.
-
-    Where no example's shape depends on the others', one stands for all and takes no memory more.
-    """
-    if setup.training_reader.by_length:
-        return setup.usual_batch
-    _, hosts = host_of(setup.mesh)
-    one = dataclasses.replace(setup, config={**setup.config, "global_batch_size": hosts}).usual_batch
-    rows = setup.config["global_batch_size"] // hosts
-    return {name: np.broadcast_to(array[:1], (rows, *array.shape[1:])) for name, array in one.items()}
-
-
 def compile_step(setup: Setup, phase: Phase) -> Answer:
     """Compiles the step of a phase for the devices of its mesh, or remembers what the compiler said of that program.
 
     What is remembered lies in the cache by a hash of the program as it goes into the compiler and of the compiler.
     """
-    lowered = lower_step(setup, phase, rows_of_a_host(setup), ("tpu",))
+    lowered = lower_step(setup, phase, usual_rows(setup))
     file = cache_folder("plans") / f"{_program_hash(setup, lowered)}.json"
     if (known := _remembered(file)) is not None:
         return known
