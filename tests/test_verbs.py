@@ -39,6 +39,25 @@ def test_plan_needs_no_workdir_and_prints_text_or_json(stand_ins, config_file, c
     assert cli.main(["plan", f"--config={config_file}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"phases": []}
     assert [name for name, *_ in stand_ins.calls] == ["plan", "format_plan", "plan"]
+    assert stand_ins.calls[0][2] == ()
+
+
+def test_plan_takes_topologies_and_refuses_them_before_any_work(stand_ins, config_file, capsys, monkeypatch):
+    from tlj.benchmark.topology import compiler
+
+    words = ["plan", f"--config={config_file}", "--topology=v5e:4x4,v4-32"]
+    monkeypatch.setattr(compiler.importlib.util, "find_spec", lambda name: name == "libtpu")
+    assert cli.main(words) == 0
+    assert [(one.name, one.chips) for one in stand_ins.calls[0][2]] == [("v5e:4x4", 16), ("v4-32", 16)]
+    stand_ins.calls.clear()
+    assert cli.main(["plan", f"--config={config_file}", "--topology=v5e:4x5"]) == 2
+    assert capsys.readouterr().err.startswith("tlj: --topology: unknown topology 'v5e:4x5'; did you mean")
+    monkeypatch.setattr(compiler.importlib.util, "find_spec", lambda name: None)
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.startswith(
+        "tlj: --topology: the TPU compiler, libtpu, is not installed; pip install"
+    )
+    assert stand_ins.calls == []
 
 
 def test_bench_prints_its_table_and_writes_json_where_it_is_told(stand_ins, config_file, tmp_path, capsys):

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from tlj.benchmark.collectives import Collective, carried_bytes, reduced_arrays
+from tlj.benchmark.collectives import Collective, carried_bytes, collective_arrays, reduced_arrays, sent_bytes
 
 # A data-parallel gradient over four devices, with and without a frozen kernel, and a reduce-scatter.
 SCRIPT = """
@@ -113,3 +113,38 @@ def test_the_notation_of_accelerators_is_read():
         Collective("reduce-scatter", "f8e4m3fn", (6, 2)),
     )
     assert [collective.bytes for collective in reduced_arrays(NOTATION)] == [16, 128, 3, 3, 12]
+
+
+# Groups of devices as three compilers write them.
+GROUPS = textwrap.dedent("""\
+    ENTRY %main (x: f32[16]) -> f32[16] {
+      %x = f32[16]{0} parameter(0)
+      %a = f32[16]{0} all-reduce(%x), channel_id=1, replica_groups={{0,1},{2,3}}, to_apply=%add
+      %b = f32[16]{0} all-reduce(%x), channel_id=2, replica_groups=[2,4]<=[8], to_apply=%add
+      %c = f32[16]{0} all-reduce(%x), replica_groups=mesh['axis_0'=4,'axis_1'=2] {'axis_0','axis_1'}, to_apply=%add
+      %d = f32[16]{0} all-reduce(%x), replica_groups=mesh['axis_0'=8,'axis_1'=2] {'axis_0':(2)4}, to_apply=%add
+      %e = f32[16]{0} all-reduce(%x), replica_groups={}, to_apply=%add
+      %f = f32[128]{0} all-gather(%x), replica_groups={{0,1,2,3,4,5,6,7}}, dimensions={0}
+      ROOT %g = f32[16]{0} collective-permute(%a), source_target_pairs={{0,1},{1,0}}
+    }
+""")
+
+
+def test_the_devices_that_take_part_together_are_read():
+    found = collective_arrays(GROUPS)
+    assert [array.devices for array in found if array.operation == "all-reduce"] == [2, 4, 8, 4, 0]
+    assert [array.operation for array in found[-2:]] == ["all-gather", "collective-permute"]
+    assert [array.operation for array in reduced_arrays(GROUPS)] == ["all-reduce"] * 5
+
+
+def test_a_ring_sends_what_its_operation_needs():
+    def sent(operation, devices=0):
+        return sent_bytes([Collective(operation, "f32", (8,), devices)], 4)
+
+    assert sent("all-reduce") == 2 * 3 / 4 * 32
+    assert sent("all-reduce", devices=2) == 32
+    assert sent("reduce-scatter") == sent("all-to-all") == 3 / 4 * 32
+    # Each device passes on the part of every other.
+    assert sent("all-gather") == 3 * 32
+    assert sent("collective-permute") == 32
+    assert sent_bytes([Collective("all-reduce", "f32", (8,))], 1) == 0

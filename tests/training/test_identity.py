@@ -109,3 +109,9 @@ def test_a_run_whose_batch_the_devices_make_is_the_run_with_these_numbers(monkey
 @pytest.mark.parametrize("changes", [{"mode": "pmap"}, {"fsdp": 4}])
 def test_how_a_run_is_spread_over_devices_makes_no_other_run(changes, monkeypatch):
     assert on_devices(4, monkeypatch, parallel=changes)[2] == on_devices(1, monkeypatch)[2]
+
+
+def test_a_plan_says_how_many_devices_there_are_to_be():
+    changes = {"parallel": {"batch_per_device": 16}, "optimizer": {"learning_rate": 0.01, "reference_batch": 64}}
+    planned = for_devices(configuration.run_config(configuration.merge(configuration.default(), changes)), 16)
+    assert (planned["global_batch_size"], planned["optimizer"]["learning_rate"]) == (256, 0.04)

@@ -119,7 +119,7 @@ def devices_of(monkeypatch):
         monkeypatch.setattr(jax, "devices", lambda: devices)
         monkeypatch.setattr(jax, "device_count", lambda: len(devices))
 
-        def mesh_of(shape, axes, axis_types):
+        def mesh_of(shape, axes, axis_types, devices):
             return Mesh(np.array(devices).reshape(shape), axes, axis_types=axis_types)
 
         monkeypatch.setattr(jax, "make_mesh", mesh_of)
@@ -142,6 +142,15 @@ def test_devices_that_cannot_be_arranged_so_are_refused(devices_of, processes, m
     devices_of(*processes)
     with pytest.raises(InputError, match=re.escape(message)):
         make_mesh(mode, fsdp, {"global_batch_size": batch})
+
+
+def test_a_mesh_is_of_the_devices_that_are_given_whatever_this_machine_has(devices_of):
+    devices_of(*(0,) * 8)
+    given = jax.devices()[:4]
+    devices_of(*(1,) * 2)
+    mesh = make_mesh("jit", 2, {"global_batch_size": 8}, given)
+    assert list(mesh.devices.flat) == given
+    assert dict(mesh.shape) == {"data": 2, "fsdp": 2}
 
 
 @pytest.mark.parametrize("processes", [(0, 0, 1, 1), (0, 1, 0, 1), (1, 1, 0, 0)])

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import math
+import os
 import pathlib
 import re
 from collections.abc import Mapping
@@ -19,10 +20,14 @@ from tlj.benchmark.collectives import carried_bytes, collective_arrays, sent_byt
 from tlj.benchmark.topology.facts import Answer, Facts, TooLarge
 from tlj.benchmark.usual_rows import usual_rows
 from tlj.data.cache import cache_folder, keep
+from tlj.freezing.partition import split
 from tlj.freezing.phases import Phase
-from tlj.training.compiled import all_parts, lower_step
+from tlj.training.compiled import abstract_state, all_parts, lower_step
 from tlj.training.setup import Setup, set_up
 
+PACKAGES = ("jax", "jaxlib", "libtpu")
+# What else a compiler is told.
+_VARIABLES = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "JAX_DISABLE_MOST_OPTIMIZATIONS", "JAX_OPTIMIZATION_LEVEL")
 _UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = r"([\d.]+)([BKMGT]?)"
 # What the compiler says when memory is not enough: of all of it, or of temporaries alone.
@@ -73,7 +78,7 @@ def _facts(setup: Setup, phase: Phase, compiled: jax.stages.Compiled) -> Facts:
     reductions = [array for array in collectives if array.operation in ("all-reduce", "reduce-scatter")]
     return Facts(
         flops=all_parts(setup, phase, cost.get("flops", math.nan)),
-        bytes=all_parts(setup, phase, cost.get("bytes accessed", math.nan), "bytes accessed"),
+        bytes=_all_bytes(setup, phase, cost.get("bytes accessed", math.nan)),
         all_reduce_bytes=carried_bytes(reductions),
         sent_bytes=sent_bytes(collectives, setup.mesh.size),
         argument_bytes=memory.argument_size_in_bytes,
@@ -81,6 +86,19 @@ def _facts(setup: Setup, phase: Phase, compiled: jax.stages.Compiled) -> Facts:
         temporary_bytes=memory.temp_size_in_bytes,
         code_bytes=memory.generated_code_size_in_bytes,
     )
+
+
+def _all_bytes(setup: Setup, phase: Phase, counted: float) -> float:
+    """The bytes of a step, of which the compiler has counted one part and the update."""
+    state, parts = abstract_state(setup, phase), setup.settings.accumulate
+    # The least that an update moves: it reads the gradients, and reads and writes what it updates.
+    trained = _size(split(state.params, phase)[0])
+    update = (3 * trained + 2 * _size(state.opt_state)) / setup.mesh.shape["fsdp"]
+    return parts * (counted - update) + update if parts > 1 else counted
+
+
+def _size(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def too_large(message: str) -> TooLarge | None:
@@ -93,12 +111,11 @@ def too_large(message: str) -> TooLarge | None:
 
 
 def _program_hash(setup: Setup, lowered: jax.stages.Lowered) -> str:
-    device = setup.mesh.devices.flat[0]
-    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib", "libtpu")]
-    # The text says how arrays are sharded, and not over which chips.
-    where = [device.device_kind, str([device.coords for device in setup.mesh.devices.flat]), setup.mesh.shape]
-    parts = [*versions, *map(str, where), str(setup.settings.accumulate), lowered.as_text()]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    """Of the program, of the devices that it is divided over, which its text does not name, and of the compiler."""
+    devices = [(device.device_kind, getattr(device, "coords", device.id)) for device in setup.mesh.devices.flat]
+    compiler = [importlib.metadata.version(name) for name in PACKAGES] + [os.environ.get(name) for name in _VARIABLES]
+    parts = (compiler, devices, dict(setup.mesh.shape), setup.settings.accumulate, lowered.as_text())
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
 def _remembered(file: pathlib.Path) -> Answer | None:

@@ -29,7 +29,7 @@ class Roofline:
 
     @property
     def seconds(self) -> float:
-        """Of a step in which all three go on at once: no real step is faster (Williams et al. 2009)."""
+        """Of a step in which all three go on at once (Williams et al. 2009)."""
         return max(self.compute_s, self.memory_s, self.interconnect_s)
 
     @property

@@ -96,9 +96,14 @@ def _check_shape(name: str, chip: Accelerator, shape: tuple[int, ...]) -> None:
 
 
 def _unknown(name: str) -> InputError:
-    known = [f"{chip.slices}:{shape}" for chip in _TPUS.values() for shape in chip.shapes]
-    counted = [_by_count(chip, shape) for chip in _TPUS.values() for shape in chip.shapes]
-    nearest = nearest_name(name, counted if "-" in name else known)
+    matched = _NAME.fullmatch(name.lower())
+    kind = matched and _ALIASES.get(matched[1], matched[1])
+    chips = [_TPUS[kind]] if kind in _TPUS else list(_TPUS.values())
+    if matched and matched[3] and kind in _TPUS:
+        counts = [_by_count(chips[0], shape) for shape in chips[0].shapes]
+        nearest = min(counts, key=lambda one: abs(int(one.partition("-")[2]) - int(matched[3])))
+    else:
+        nearest = nearest_name(name, [f"{chip.slices}:{shape}" for chip in chips for shape in chip.shapes])
     return InputError(f"unknown topology {name!r}", where=WHERE, nearest=nearest, do=_usual())
 
 
@@ -107,8 +112,9 @@ def _by_count(chip: Accelerator, shape: str) -> str:
 
 
 def _usual() -> str:
-    """The valid names, by kind of chip."""
-    told = [
-        f"{chip.slices}:{{{','.join(chip.shapes)}}} ({_by_count(chip, chip.shapes[-1])})" for chip in _TPUS.values()
-    ]
-    return f"use one of {', '.join(told)}"
+    """The valid names: kinds of chips that have the same shapes, and those."""
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for chip in _TPUS.values():
+        kinds.setdefault(chip.shapes, []).append(chip.slices)
+    told = [f"{' or '.join(names)}, with :{', :'.join(shapes)}" for shapes, names in kinds.items()]
+    return f"use one of {'; '.join(told)}; or a count, such as {_by_count(_TPUS['v5e'], '4x4')} or v4-32"

@@ -41,8 +41,12 @@ def _line(name: str, text: str) -> str:
 def _memory(row: Mapping[str, Any]) -> str:
     usable = f"{row['usable_hbm_bytes'] / _GIB:.2f} GiB that a program may have of {row['chip_hbm_bytes'] / _GIB:.0f}"
     verdict = "fits" if row["fits"] else "DOES NOT FIT"
-    parts = row["hbm"] and ", ".join(f"{name} {size / _GIB:.2f}" for name, size in row["hbm"].items())
-    return f"{verdict}: {row['hbm_bytes'] / _GIB:.2f} GiB" + (f" ({parts})" if parts else "") + f" of {usable}"
+    parts = row["hbm"] and ", ".join(f"{name} {_memory_size(size)}" for name, size in row["hbm"].items())
+    return f"{verdict}: {_memory_size(row['hbm_bytes'])}" + (f" ({parts})" if parts else "") + f" of {usable}"
+
+
+def _memory_size(size: float) -> str:
+    return f"{size / _GIB:.2f} GiB" if size >= _GIB / 10 else f"{size / 2**20:.1f} MiB"
 
 
 def _largest(row: Mapping[str, Any]) -> str:
@@ -89,7 +93,7 @@ def _cost(cost: Mapping[str, Any], price: Mapping[str, Any] | None) -> str:
 
 
 def _phase(phase: Mapping[str, Any]) -> str:
-    memory = f"{'fits' if phase['fits'] else 'DOES NOT FIT'}, {phase['hbm_bytes'] / _GIB:.2f} GiB"
+    memory = f"{'fits' if phase['fits'] else 'DOES NOT FIT'}, {_memory_size(phase['hbm_bytes'])}"
     if phase["predicted_step_s"] is None:
         return memory
     return (

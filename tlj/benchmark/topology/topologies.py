@@ -23,8 +23,8 @@ from tlj.training.setup import Setup, set_up
 ASSUMPTIONS = (
     "the published peak of bfloat16, which float32 also takes on a TPU at JAX's default precision",
     "the published bandwidths of memory and links, all three limits at work at once; in turn, where none overlaps",
-    "bytes as the TPU compiler counts them, before what it keeps on the chip; collectives in rings over all links",
-    "no waiting for input or for the host: a real step is slower than predicted, never faster",
+    "bytes as the TPU compiler counts them, among them some that never leave the chip; collectives in rings, all links",
+    "no waiting for input or the host, and limits that few programs reach: a real step is most likely slower",
 )
 ARM_ASSUMPTION = "a run of another arm or phase costs what its FLOPs, before compilation, are of the compiled phase's"
 
