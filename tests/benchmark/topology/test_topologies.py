@@ -2,14 +2,32 @@ import json
 
 import pytest
 
+from tlj.benchmark import plan as plans
 from tlj.benchmark.plan import format_plan, plan
 from tlj.benchmark.topology import topologies
 from tlj.benchmark.topology.slices import parse_slices
 from tlj.errors import InputError
 
 
+@pytest.fixture(scope="module")
+def counted_once():
+    """Counts every step once and not once per plan."""
+    known, count = {}, plans.lowered_flops
+
+    def counted(setup, phase):
+        key = (setup.spec, setup.config["global_batch_size"], setup.settings, phase.structure)
+        if key not in known:
+            known[key] = count(setup, phase)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans, "lowered_flops", counted)
+        patch.setattr(topologies, "lowered_flops", counted)
+        yield
+
+
 @pytest.fixture
-def planned(tiny_config, program, monkeypatch):
+def planned(tiny_config, program, monkeypatch, counted_once):
     """Plans a tiny comparison with a compiler that answers at once: ``planned("v5e:2x2", strategy="full")``."""
     asked = []
 

@@ -86,7 +86,9 @@ def count(config: ConfigDict, setup: Setup, reference: int) -> dict[str, Any]:
     Returns:
       ``run`` and ``comparison``, rows of ``what``, ``runs``, ``trials``, ``steps`` and ``reference_steps``.
     """
-    flops = _flops_by_structure(setup)
+    # Arms share steps, and a step that is counted need not be traced again.
+    known: dict[Any, float] = {}
+    flops = _flops_by_structure(setup, known)
     one = flops[setup.phases[reference].structure]
     steps = setup.config["steps"]
     run = Share(config.strategy, 1, 0, steps, worth(setup.phases, steps, flops, one))
@@ -96,7 +98,7 @@ def count(config: ConfigDict, setup: Setup, reference: int) -> dict[str, Any]:
         values = {**resolved, "strategy": arm.strategy, "init": arm.init}
         if arm.strategy.partition("+")[0] != "rules":
             values["rules"] = []
-        return _worth(_on_one(values), base, one)
+        return _worth(_on_one(values), base, one, known)
 
     shares = list(comparison_shares(config, run_worth))
     if config.pretrain:
@@ -104,7 +106,7 @@ def count(config: ConfigDict, setup: Setup, reference: int) -> dict[str, Any]:
 
         source = source_config(config)
         base = pathlib.Path(config.workdir or ".")
-        shares.insert(0, Share("pretraining", 1, 0, source["steps"], _worth(_on_one(source), base, one)))
+        shares.insert(0, Share("pretraining", 1, 0, source["steps"], _worth(_on_one(source), base, one, known)))
     return {"run": [_row(run)], "comparison": [_row(share) for share in shares]}
 
 
@@ -112,13 +114,27 @@ def _on_one(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "parallel": {**values["parallel"], "fsdp": 1}}
 
 
-def _worth(values: Mapping[str, Any], base: pathlib.Path, reference: float) -> float:
+def _worth(values: Mapping[str, Any], base: pathlib.Path, reference: float, known: dict[Any, float]) -> float:
     setup = set_up(values, base, needs_source=False)
-    return worth(setup.phases, values["steps"], _flops_by_structure(setup), reference)
+    return worth(setup.phases, values["steps"], _flops_by_structure(setup, known), reference)
 
 
-def _flops_by_structure(setup: Setup) -> dict[Any, float]:
-    return {phase.structure: lowered_flops(setup, phase) for phase in {p.structure: p for p in setup.phases}.values()}
+def _flops_by_structure(setup: Setup, known: dict[Any, float]) -> dict[Any, float]:
+    found = {}
+    for phase in setup.phases:
+        # All that decides how much a step computes.
+        what = (
+            setup.spec,
+            setup.config["global_batch_size"],
+            setup.settings,
+            setup.augmentation,
+            setup.config["remat"],
+        )
+        key = (*what, phase.structure)
+        if key not in known:
+            known[key] = lowered_flops(setup, phase)
+        found[phase.structure] = known[key]
+    return found
 
 
 def _row(share: Share) -> dict[str, Any]:
