@@ -89,8 +89,20 @@ def forecasts(question: Question, slices: Sequence[Slice]) -> list[dict[str, Any
             guess=found.get(slice_.accelerator.name, 0),
         )
         found[slice_.accelerator.name] = largest.batch
-        rows.append(topology_row(slice_, batch, answers, largest))
+        row = topology_row(slice_, batch, answers, largest)
+        rows.append(
+            row | at_largest(slice_, largest, largest.batch and question.answer(slice_, largest.batch, fullest))
+        )
     return rows
+
+
+def at_largest(slice_: Slice, largest: Largest, answer: Answer | int) -> dict[str, Any]:
+    """Returns what the largest batch costs: where memory is short, the compiler computes some things twice."""
+    keys = ("max_batch_flops_per_example", "max_batch_predicted_examples_per_s")
+    if not isinstance(answer, Facts):
+        return dict.fromkeys(keys)
+    speed = largest.batch * slice_.chips / roofline(answer, slice_.accelerator).seconds
+    return dict(zip(keys, (answer.flops / largest.batch, speed), strict=True))
 
 
 def memory(answer: Answer) -> float:

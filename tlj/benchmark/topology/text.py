@@ -54,7 +54,11 @@ def _largest(row: Mapping[str, Any]) -> str:
     if not row["max_batch_per_chip"]:
         return f"none of those compiled fits: {tried} per chip"
     more = "; more was not looked for" if row["max_batch_is_capped"] else ""
-    return f"{row['max_batch_per_chip']:,} per chip fit (multiples of 8 from 8 on; compiled: {tried}){more}"
+    return (
+        f"{row['max_batch_per_chip']:,} per chip fit (multiples of 8 from 8 on; compiled: {tried}){more}: "
+        f"{row['max_batch_flops_per_example'] / 1e9:,.2f} GFLOP an example, predicted "
+        f"{row['max_batch_predicted_examples_per_s']:,.0f} examples/s"
+    )
 
 
 def _predicted(row: Mapping[str, Any]) -> list[str]:
