@@ -3,6 +3,7 @@
 import json
 import pathlib
 import sys
+import types
 
 import pytest
 
@@ -66,6 +67,14 @@ def test_the_median_of_ratios_is_not_the_ratio_of_medians(peer, own, monkeypatch
     measured = alternate(peer, Step("c", "m"), 3, 60)
     assert (measured["ratio"]["median"], measured["own_s"], measured["peer_s"]) == (0.5, 5.0, 10.0)
     assert "MFU 50.0%" in format_ratio(measured)
+
+
+def test_no_round_begins_that_would_end_too_late(peer, own, monkeypatch):
+    # A round takes ten seconds.
+    clock = iter([0.0, 10.0, 10.0, 20.0, 20.0])
+    monkeypatch.setattr(turns, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    measured = alternate(peer, Step("c", "m"), 3, 60, seconds=25.0)
+    assert len(measured["rounds"]) == 2
 
 
 def test_the_peer_is_asked_for_the_step(peer):

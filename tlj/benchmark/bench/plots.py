@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from tlj.benchmark.bench.request import REFERENCE
 from tlj.evidence.page.drawing import GRID, MARKERS, MUTED, SERIES, WIDE, save_figure, style
@@ -48,29 +48,28 @@ def _figures(rows: Sequence[Row]) -> dict[str, Callable[[Sequence[Row]], Figure]
 
 
 def _distinct(rows: Sequence[Row]) -> list[Row]:
-    """The rows that ran a program of their own: a phase that is as another strategy's is drawn once, by its first."""
+    """The rows, named, but those that ran the program of another: of ``full``, or of an earlier strategy."""
+    several = {row["strategy"] for row in rows if row["phase"]}
     seen, kept = set(), []
-    for row in rows:
+    # The reference comes first here, so that what is as it is stays out, and last in the figures.
+    for row in sorted(rows, key=lambda row: row["strategy"] != REFERENCE):
         key = (row["batch"], row["devices"], row["flops"], row["peak_bytes"], row["median_s"])
-        if key not in seen or row["strategy"] == REFERENCE:
-            kept.append(row)
+        if key not in seen:
+            phase = f", phase {row['phase']}" if row["strategy"] in several else ""
+            kept.append({**row, "name": f"{row['strategy']}{phase}"})
         seen.add(key)
-    return kept
-
-
-def _name(row: Row, rows: Sequence[Row]) -> str:
-    several = any(other["strategy"] == row["strategy"] and other["phase"] != row["phase"] for other in rows)
-    return f"{row['strategy']}, phase {row['phase']}" if several else row["strategy"]
+    return sorted(kept, key=lambda row: row["strategy"] == REFERENCE)
 
 
 def _caption(measured: Mapping[str, Any]) -> str:
     what, rows = measured["what"], measured["rows"]
-    batches = sorted({row["batch"] for row in rows})
-    shown = f"batch {batches[0]}, " if len(batches) == 1 else ""
+    batches = {row["batch"] for row in rows}
+    shown = f", batch {min(batches)}" if len(batches) == 1 else ""
     simulated = ", devices simulated" if any(row["simulated"] for row in rows) else ""
+    # A line holds as many characters as any text of a figure may have.
     return (
-        f"{what['model']['family']}, {what['dtype']}, {shown}{measured['device']}{simulated}, {measured['date'][:10]}, "
-        f"JAX {measured['versions']['jax']}"
+        f"{what['model']['family']}, {what['dtype']}{shown}\n{measured['device']}{simulated}\n"
+        f"{measured['date'][:10]}, JAX {measured['versions']['jax']}"
     )
 
 
@@ -99,7 +98,7 @@ def step_time_figure(rows: Sequence[Row]) -> Figure:
     shown = _of_largest_batch(rows)
     figure = Figure(figsize=(WIDE, 1.5 + 0.42 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
-    places = _bars(axes, [_name(row, rows) for row in shown])
+    places = _bars(axes, [row["name"] for row in shown])
     for offset, name, label, colour in (
         (-0.19, "relative_time", "time of a step", SERIES[0]), (0.19, "relative_flops", "FLOPs", SERIES[4]),
     ):  # fmt: skip
@@ -124,13 +123,13 @@ def memory_figure(rows: Sequence[Row]) -> Figure:
     shown = [row for row in _of_largest_batch(rows) if row["peak_bytes"] is not None]
     figure = Figure(figsize=(WIDE, 1.3 + 0.3 * max(len(shown), 1)), layout="constrained")
     axes = figure.add_subplot()
-    places = _bars(axes, [_name(row, rows) for row in shown])
+    places = _bars(axes, [row["name"] for row in shown])
     values = [row["peak_bytes"] / 2**20 for row in shown]
     axes.barh(places, values, 0.6, color=SERIES[0])
     for place, value in zip(places, values, strict=True):
         axes.text(value, place, f" {value:,.0f}", va="center", fontsize=7.5)
     axes.set_xlim(0, 1.15 * max(values, default=1.0))
-    axes.set_xlabel(f"MiB per device, by the compiler's account, batch {rows[-1]['batch']}")
+    axes.set_xlabel(f"MiB per device, batch {max(row['batch'] for row in rows)}")
     axes.set_title("Memory of a step")
     return figure
 
@@ -145,10 +144,13 @@ def throughput_figure(rows: Sequence[Row]) -> Figure:
     axes = figure.add_subplot()
     _lines(axes, rows, "batch", "examples_per_s")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.6g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("examples in a batch")
     axes.set_ylabel("examples/s")
-    axes.set_title("Throughput by batch (both axes logarithmic)")
-    figure.legend(loc="outside right upper")
+    axes.set_title("Throughput by batch (logarithmic)")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -190,7 +192,7 @@ def _lines(axes: Axes, rows: Sequence[Row], across: str, name: str) -> None:
     for number, key in enumerate(dict.fromkeys((row["strategy"], row["phase"]) for row in rows)):
         own = sorted((row for row in rows if (row["strategy"], row["phase"]) == key), key=lambda row: row[across])
         look = {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)], "markersize": 4}
-        axes.plot([row[across] for row in own], [row[name] for row in own], label=_name(own[0], rows), **look)
+        axes.plot([row[across] for row in own], [row[name] for row in own], label=own[0]["name"], **look)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_major_formatter(FixedFormatter([f"{size:,}" for size in sizes]))

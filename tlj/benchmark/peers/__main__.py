@@ -10,6 +10,7 @@ says that tlj's step takes less time. --config.a.b=value changes tlj's side alon
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -40,6 +41,9 @@ def main(argv: Sequence[str]) -> None:
     words.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="what is computed in")
     words.add_argument("--compile", action="store_true", help="the peer compiles its model (torch.compile)")
     words.add_argument("--timeout", metavar="SECONDS", type=float, default=_TIMEOUT, help="of one process (900)")
+    words.add_argument(
+        "--seconds", metavar="S", type=float, default=math.inf, help="begin no round that would end later than this"
+    )
     words.add_argument("--json", metavar="FILE", type=pathlib.Path, help="also write everything to FILE")
     arguments, overrides = words.take(argv)
     for flag in ("batch", "steps", "rounds"):
@@ -55,7 +59,8 @@ def main(argv: Sequence[str]) -> None:
     step = Step(*(getattr(arguments, name) for name in names), overrides=tuple(overrides))
     plain = own_overrides(step.model, step.train, step.batch, step.dtype)
     configuration.load(f"{step.config}:{step.model}", [*plain, *overrides])
-    measured = alternate(peer, step, arguments.rounds, arguments.timeout, lambda line: print(line, flush=True))
+    limits = (arguments.rounds, arguments.timeout, lambda line: print(line, flush=True), arguments.seconds)
+    measured = alternate(peer, step, *limits)
     print(format_ratio(measured), flush=True)
     if arguments.json is not None:
         write_json(arguments.json, measured)

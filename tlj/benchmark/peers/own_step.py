@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from tlj.compile_cache import keep_compiled
 from tlj.training.compiled import initial_state, run_keys, step_program
 from tlj.training.initial import run_variables
 from tlj.training.programs import Programs
+from tlj.training.run_files import write_json
 from tlj.training.setup import Setup, set_up
 
 # The ids that a peer draws.
@@ -107,10 +109,14 @@ def main(argv: Sequence[str]) -> None:
     words.add_argument("--batch", type=int, default=8)
     words.add_argument("--dtype", default="float32")
     words.add_argument("--steps", type=int, default=7)
+    words.add_argument("--json", metavar="FILE", type=pathlib.Path, help="also write it to FILE")
     arguments, overrides = words.take(argv)
     # Every round is a process of its own, and none should wait for the compiler again.
     keep_compiled()
-    print(json.dumps(measure(arguments.config, vars(arguments), overrides)), flush=True)
+    measured = measure(arguments.config, vars(arguments), overrides)
+    print(json.dumps(measured), flush=True)
+    if arguments.json is not None:
+        write_json(arguments.json, measured)
 
 
 if __name__ == "__main__":

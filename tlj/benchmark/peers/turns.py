@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import shutil
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -120,7 +122,12 @@ def time_own(step: Step, timeout: float) -> dict[str, Any]:
 
 
 def alternate(
-    peer: Peer, step: Step, rounds: int, timeout: float, on_round: Callable[[str], None] = lambda line: None
+    peer: Peer,
+    step: Step,
+    rounds: int,
+    timeout: float,
+    on_round: Callable[[str], None] = lambda line: None,
+    seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Times both in turns, the first of a round being the second of the next, and never both at a time.
 
@@ -130,6 +137,7 @@ def alternate(
       rounds: of the two.
       timeout: seconds that one process may take.
       on_round: told a line about each.
+      seconds: no round begins that would, at the pace of the last, end later than this; the first always does.
 
     Returns:
       ``peer`` and ``step`` (what was asked for), ``ratio`` (tlj's seconds by the peer's: ``median``, ``low`` and
@@ -141,6 +149,7 @@ def alternate(
     """
     versions = ask([peer.python, "-c", _VERSIONS], timeout=timeout)
     taken: list[dict[str, Any]] = []
+    begin = ended = time.monotonic()
     for number in range(rounds):
         sides: dict[str, Callable[[], dict[str, Any]]] = {
             "peer": lambda: time_peer(peer, step, timeout),
@@ -154,6 +163,9 @@ def alternate(
             f"round {number + 1}: {peer.name} {both['peer']['median_s'] * 1e3:,.4g} ms, "
             f"tlj {both['own']['median_s'] * 1e3:,.4g} ms, ratio {ratio:.3f}"
         )
+        last_s, ended = time.monotonic() - ended, time.monotonic()
+        if ended + last_s > begin + seconds:
+            break
     last = taken[-1]["own"]
     facts = {name: last[name] for name in ("date", "device", "platform", "device_count", "versions")}
     return {
