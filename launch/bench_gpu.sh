@@ -55,7 +55,7 @@ left_out() {
 part() {
   local name="$1" limit="$2" begin="$SECONDS" code=0
   shift 2
-  if ((deadline - SECONDS < 10)); then
+  if ((deadline - SECONDS < 2)); then
     say "$name: no time is left"
     left_out "$name" "no time was left"
     return
