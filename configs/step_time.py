@@ -2,8 +2,10 @@
 
     tlj bench --config=configs/step_time.py:vit_s16 --strategies=linear_probe,last_blocks:1,last_blocks:4,full
     tlj plan  --config=configs/step_time.py:bert_base --config.strategy=last_blocks:1 --config.global_batch_size=32
+    python -m tlj.benchmark.peers --model=minilm --framework=torch --peer-python=PYTHON --peer-script=PATH
 
-Batch 8, float32. The first command, on two CPU cores that had nothing else to do (2026-11-21, JAX 0.10.2):
+The last takes turns with a peer that has an environment of its own; ``--help`` says how. Batch 8, float32. The first
+command, on two CPU cores that had nothing else to do (2026-11-21, JAX 0.10.2):
 
     strategy       phase  step      p5 to p95          examples/s  time   FLOPs  MFU  compile  memory
     linear_probe   0      454 ms    438 to 459 ms      17.6        0.253  0.339  -    1.1 s    112 MiB

@@ -16,8 +16,16 @@ GPUS = {"platform": "gpu", "device_count": 4}
 
 @pytest.fixture(scope="module")
 def scaled(tiny_config):
-    """One device and two, compiled in processes of their own."""
-    return bench_scaling(tiny_config("w", data={"augment": {"shift": 0}}), (1, 2), "full")
+    """One device, which this process has, and two, compiled in a process of their own."""
+    ask = scaling.ask
+
+    def ask_once(command, *, told, environment):
+        return ask(command, told=told, environment=environment) if told.get("count") == 2 else answer(told)
+
+    small = {"model": {"settings": {"depth": 1}}, "data": {"augment": {"shift": 0}}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaling, "ask", ask_once)
+        return bench_scaling(tiny_config("w", **small), (1, 2), "full")
 
 
 def test_every_device_has_as_many_examples_and_as_much_to_compute(scaled):
@@ -30,7 +38,7 @@ def test_every_device_has_as_many_examples_and_as_much_to_compute(scaled):
 def test_two_devices_add_up_every_gradient_and_one_nothing(scaled):
     one, two = scaled["rows"]
     assert (one["reductions"], one["reduced_bytes"]) == (0, 0)
-    assert two["reductions"] > 20
+    assert two["reductions"] > 10
     assert two["instructions"] > one["instructions"] > 100
 
 
