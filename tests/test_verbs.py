@@ -63,8 +63,8 @@ def test_plan_takes_topologies_and_refuses_them_before_any_work(stand_ins, confi
 def test_bench_prints_its_table_and_writes_json_where_it_is_told(stand_ins, config_file, tmp_path, capsys):
     words = ["bench", f"--config={config_file}", "--strategies=linear_probe,full", "--windows=3"]
     assert cli.main([*words, f"--json={tmp_path}/bench.json"]) == 0
-    (name, config, strategies, windows), _ = stand_ins.calls
-    assert (name, config.steps, strategies, windows) == ("bench", 5, "linear_probe,full", 3)
+    (name, config, *asked), _ = stand_ins.calls
+    assert (name, config.steps, asked) == ("bench", 5, ["linear_probe,full", 3, (), None])
     assert capsys.readouterr().out == "a table\n"
     assert json.loads((tmp_path / "bench.json").read_text()) == {"rows": []}
 
@@ -74,7 +74,7 @@ def test_bench_takes_the_configs_own_strategy_where_none_is_given_and_writes_not
 ):
     before = sorted(tmp_path.iterdir())
     assert cli.main(["bench", f"--config={config_file}"]) == 0
-    assert stand_ins.calls[0][2:] == (None, 5)
+    assert stand_ins.calls[0][2:] == (None, 5, (), None)
     assert sorted(tmp_path.iterdir()) == before
 
 

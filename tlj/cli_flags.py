@@ -77,6 +77,15 @@ BENCH = {
     "--checkpoint": dict(
         action="store_true", help="measure how long a checkpoint of 100 M parameters blocks the loop, on workdir's disk"
     ),
+    "--batches": dict(metavar="N,...", help="global batches to measure in turn; by default the config's own"),
+    "--scaling": dict(
+        metavar="N,...", help="numbers of devices to measure, each in a process; on a CPU simulated: growth, not speed"
+    ),
+    "--profile": dict(metavar="DIR", type=pathlib.Path, help="a new folder, for a trace of a few steps per phase"),
+    "--plots": dict(metavar="DIR", type=pathlib.Path, help="also draw what was measured, as PNG and PDF"),
+    "--compare": dict(
+        metavar="FILE", type=pathlib.Path, help="say what changed beyond noise since this earlier --json=FILE"
+    ),
     "--windows": dict(metavar="N", type=int, default=5, help="windows of steps per program (5)"),
     "--json": dict(metavar="FILE", type=pathlib.Path, help="also write the measurements to FILE"),
 }

@@ -11,18 +11,18 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tlj.distributed import check_alike, find_place, is_main, join, watch_for_preemption
 from tlj.errors import InputError, RunError
 from tlj.evidence.report_verb import print_report
 from tlj.named_paths import check_file, check_folder, check_workdir, existing_folder, named_path
 
-if TYPE_CHECKING:
-    from ml_collections import ConfigDict
-
 # Of the words of a command, those that each process may have for itself, or that are in the config.
-_OF_ONE_PROCESS = ("coordinator", "processes", "process", "peer_timeout", "single_process", "no_compile_cache", "json")
+_OF_ONE_PROCESS = (
+    *("coordinator", "processes", "process", "peer_timeout", "single_process", "no_compile_cache", "json"),
+    *("profile", "plots", "compare"),
+)
 _IN_THE_CONFIG = ("config", "workdir", "data", "overrides", "command")
 
 
@@ -169,43 +169,11 @@ def find_rate(arguments: argparse.Namespace) -> None:
 
 
 def bench(arguments: argparse.Namespace) -> None:
-    """Measures the step time of strategies."""
-    config = _load_config(arguments, needs_workdir=False)
-    if arguments.json is not None:
-        check_file(arguments.json, "--json")
-    if arguments.data and not arguments.input_only:
-        raise InputError("only input is measured on several data", where="--data", do="add --input-only")
-    if arguments.input_only:
-        from tlj.benchmark.input import bench_input, format_input
+    """Measures the step time of strategies, or what else its flags ask for."""
+    from tlj.benchmark.bench_verb import check_words, measure
 
-        measured = bench_input(config, arguments.data or [])
-        print(format_input(measured), flush=True)
-    elif arguments.overhead or arguments.checkpoint:
-        measured = _bench_loop(arguments, config)
-    else:
-        from tlj.benchmark.bench import bench, format_bench
-
-        measured = bench(config, arguments.strategies, arguments.windows)
-        if is_main():
-            print(format_bench(measured), flush=True)
-    if arguments.json is not None and is_main():
-        from tlj.training.run_files import write_json
-
-        write_json(arguments.json, measured)
-
-
-def _bench_loop(arguments: argparse.Namespace, config: ConfigDict) -> dict[str, Any]:
-    """Measures what is asked for of the loop, and prints it."""
-    from tlj.benchmark.overhead import checkpoint_time, format_checkpoint_time, format_overhead, measure_overhead
-
-    measured = {}
-    if arguments.overhead:
-        measured["overhead"] = measure_overhead(config, arguments.windows)
-        print(format_overhead(measured["overhead"]), flush=True)
-    if arguments.checkpoint:
-        measured["checkpoint"] = checkpoint_time(config)
-        print(format_checkpoint_time(measured["checkpoint"]), flush=True)
-    return measured
+    check_words(arguments)
+    measure(arguments, _load_config(arguments, needs_workdir=False))
 
 
 def inspect(arguments: argparse.Namespace) -> None:

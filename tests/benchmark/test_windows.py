@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 
 import jax
@@ -82,3 +83,28 @@ def test_the_clock_runs_over_the_timed_steps_alone_and_waits_for_the_device_at_b
     events.clear()
     stepper.window(3, warm_up=0)
     assert [steps for event, steps in events if event == "wait"][-4:] == [9, 10, 11, 11]
+
+
+def test_a_batch_of_another_shape_has_a_program_of_its_own(setup):
+    programs = Programs()
+    usual = Stepper(setup, setup.phases[0], programs)
+    half = {name: array[:8] for name, array in setup.usual_batch.items()}
+    smaller = Stepper(setup, setup.phases[0], programs, half)
+    assert smaller.program.flops < 0.6 * usual.program.flops
+    assert smaller.window(1) > 0
+
+
+def test_what_stands_around_a_window_sees_the_timed_steps_alone(setup, monkeypatch):
+    stepper, steps, seen = Stepper(setup, setup.phases[0], Programs()), [], []
+    call = stepper.program.call
+
+    @contextlib.contextmanager
+    def around():
+        seen.append(len(steps))
+        yield
+        seen.append(len(steps))
+
+    program = dataclasses.replace(stepper.program, call=lambda *arguments: steps.append(1) or call(*arguments))
+    monkeypatch.setattr(stepper, "program", program)
+    stepper.window(4, warm_up=3, around=around())
+    assert seen == [3, 7]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -47,32 +49,37 @@ class Stepper:
       setup: of the run.
       phase: of the run.
       programs: compiled programs to share.
+      batch: rows of this process on the host; None is a usual one of the run.
     """
 
-    def __init__(self, setup: Setup, phase: Phase, programs: Programs):
-        self.setup, self.phase, self._programs = setup, phase, programs
-        self._batch = setup.usual_batch
+    def __init__(self, setup: Setup, phase: Phase, programs: Programs, batch: Mapping[str, np.ndarray] | None = None):
+        self.setup, self.phase, self.programs = setup, phase, programs
+        self._batch = setup.usual_batch if batch is None else batch
         self.program, _ = step_program(setup, phase, programs, self._batch)
         self._rng = run_keys(setup.config["seed"])
 
-    def window(self, steps: int, warm_up: int = WARM_UP) -> float:
+    def window(
+        self, steps: int, warm_up: int = WARM_UP, around: contextlib.AbstractContextManager[Any] | None = None
+    ) -> float:
         """Takes steps that are not timed, then some that are, waits for the device once, and returns seconds per step.
 
         Args:
           steps: that are timed.
           warm_up: steps before them, which bring memory and caches into their usual state.
+          around: a context for the timed steps alone.
         """
         # Every init is as fast as scratch, which needs no source to be read.
         seed, adapters = self.setup.config["seed"], self.setup.settings.adapters
         wrapper = self.setup.wrapper
         batch = wrapper.put(self._batch, 1)
         variables, _ = run_variables("scratch", self.setup.spec, None, seed, adapters=adapters)
-        state = initial_state(self.setup, self.phase, variables, self._programs)
+        state = initial_state(self.setup, self.phase, variables, self.programs)
         del variables
         state = self._take(state, batch, warm_up)
-        begin = time.perf_counter()
-        self._take(state, batch, steps)
-        return (time.perf_counter() - begin) / steps
+        with around or contextlib.nullcontext():
+            begin = time.perf_counter()
+            self._take(state, batch, steps)
+            return (time.perf_counter() - begin) / steps
 
     def _take(self, state: TrainState, batch: dict[str, jax.Array], steps: int) -> TrainState:
         """Takes steps and waits for the device at their end, and in between only where it could hang."""

@@ -4,28 +4,36 @@ import numpy as np
 import pytest
 
 from tlj import config as configuration
-from tlj.benchmark import bench as module
-from tlj.benchmark.bench import bench, format_bench, parse_strategies
+from tlj.benchmark.bench import bench, format_bench
+from tlj.benchmark.bench import measure as module
+from tlj.benchmark.bench.input_wait import InputWait
 from tlj.benchmark.windows import Windows
 from tlj.errors import InputError
 
 FIELDS = {
     "strategy", "phase", "start_rule", "devices", "batch", "steps_per_window", "median_s", "p5_s", "p95_s",
-    "examples_per_s", "mfu", "relative_flops", "relative_time", "compile_s", "peak_bytes",
+    "examples_per_s", "mfu", "relative_flops", "relative_time", "compile_s", "peak_bytes", "flops", "window_s",
+    "simulated", "input_wait_share", "input_wait_reason", "instructions", "reductions", "reduced_bytes",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def measured(tiny_config):
+def traces(tmp_path_factory):
+    """The folder that the traces of ``measured`` go to."""
+    return tmp_path_factory.mktemp("bench") / "traces"
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_config, traces):
     """Two strategies and the reference, really measured, with windows as short as the rule of the house allows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SECONDS", 0.0)
-        return bench(tiny_config("w"), "linear_probe,lp_ft:10", windows=2)
+        return bench(tiny_config("w"), "linear_probe,lp_ft:10", windows=2, traces=traces)
 
 
 @pytest.fixture
 def told(monkeypatch):
-    """Puts seconds by window in the place of those that a clock would give, program by program."""
+    """Puts seconds by window in the place of those that a clock would give, program by program; no loop is run."""
 
     def tell(*seconds):
         def take_turns(steppers, windows, least):
@@ -33,6 +41,7 @@ def told(monkeypatch):
             return [Windows(np.array(row), 25) for row in seconds]
 
         monkeypatch.setattr(module, "take_turns", take_turns)
+        monkeypatch.setattr(module, "input_wait", lambda setup, phase, programs: InputWait(None, "not asked for"))
 
     return tell
 
@@ -51,6 +60,47 @@ def test_figures_of_a_row_agree_with_each_other(measured):
         assert row["examples_per_s"] == pytest.approx(16 / row["median_s"])
         assert (row["batch"], row["devices"], row["steps_per_window"], row["mfu"]) == (16, 1, 20, None)
         assert row["compile_s"] > 0
+
+
+def test_windows_are_kept_so_that_two_measurements_can_be_compared(measured):
+    for row in measured["rows"]:
+        assert len(row["window_s"]) == measured["windows"] == 2
+        assert row["median_s"] == pytest.approx(np.median(row["window_s"]))
+
+
+def test_the_loop_waits_for_its_input_for_a_share_of_its_time(measured):
+    for row in measured["rows"]:
+        assert 0 < row["input_wait_share"] < 1
+        assert row["input_wait_reason"] is None
+
+
+def test_where_and_when_and_what_is_told(measured, tiny_config):
+    assert measured["date"].endswith("+00:00")
+    assert (measured["device"], measured["platform"], measured["device_count"]) == ("cpu", "cpu", 1)
+    elsewhere, other = tiny_config("elsewhere"), tiny_config("w", steps=25)
+    digests = [module.facts_of(config, module.setups_by_batch(config, "full", ())[16])["config_digest"]
+               for config in (elsewhere, other)]  # fmt: skip
+    assert digests[0] == measured["config_digest"] != digests[1]
+
+
+def test_every_phase_of_every_strategy_has_a_trace_that_viewers_read(measured, traces):
+    folders = {folder.name for folder in traces.iterdir()}
+    assert folders == {
+        "linear_probe-phase0-batch16", "lp_ft_10-phase0-batch16", "lp_ft_10-phase1-batch16", "full-phase0-batch16",
+    }  # fmt: skip
+    for folder in traces.iterdir():
+        (place,) = (folder / "plugins" / "profile").iterdir()
+        assert (place / "perfetto_trace.json.gz").stat().st_size > 100
+        assert list(place.glob("*.xplane.pb"))
+
+
+def test_rows_of_every_batch_are_related_to_full_at_that_batch(tiny_config, told):
+    told([2.0])
+    small, usual = bench(tiny_config("w"), "full", 1, (8, 16))["rows"]
+    assert [(row["strategy"], row["batch"]) for row in (small, usual)] == [("full", 8), ("full", 16)]
+    assert small["relative_flops"] == usual["relative_flops"] == 1.0
+    assert usual["flops"] > 1.5 * small["flops"]
+    assert (small["examples_per_s"], usual["examples_per_s"]) == (4.0, 8.0)
 
 
 def test_a_program_is_measured_once_and_stands_in_every_row_that_runs_it(measured):
@@ -90,12 +140,6 @@ def test_an_init_and_a_source_play_no_part(tiny_config, told):
     told([1.0], [2.0], [3.0], [4.0])
     rows = bench(tiny_config("w", strategy="linear_probe", init="mean_var"), "copy_train:1,copy_freeze:1,linear_probe")
     assert [row["strategy"] for row in rows["rows"]] == ["copy_train:1", "copy_freeze:1", "linear_probe", "full"]
-
-
-def test_strategies_are_the_ones_given_or_the_configs_own_and_full():
-    assert parse_strategies("linear_probe, full,linear_probe", "scratch") == ("linear_probe", "full")
-    assert parse_strategies(None, "last_blocks:1") == ("last_blocks:1", "full")
-    assert parse_strategies(None, "full") == ("full",)
 
 
 @pytest.mark.parametrize(
@@ -141,26 +185,12 @@ def test_measurements_are_json_and_print_as_a_table(measured):
     title, header, *rows = format_bench(again).splitlines()
     assert title == "vit, float32, batch 16, 1 x cpu"
     assert header.split() == [
-        "strategy", "phase", "step", "p5", "to", "p95", "examples/s", "time", "FLOPs", "MFU", "compile", "memory",
+        "strategy", "phase", "step", "p5", "to", "p95", "examples/s", "time", "FLOPs", "MFU", "input", "compile",
+        "memory",
     ]  # fmt: skip
+    assert "weak_scaling" not in measured["rows"][0]
     assert [row.split()[:2] for row in rows[:4]] == [
         ["linear_probe", "0"], ["lp_ft:10", "0"], ["lp_ft:10", "1"], ["full", "0"],
     ]  # fmt: skip
     assert "median over 2 windows of at least 20 steps" in rows[4]
     assert "the median over rounds" in rows[5]
-
-
-def test_a_cell_has_the_digits_that_were_measured():
-    row = dict.fromkeys(FIELDS) | {
-        "median_s": 0.0029551,
-        "p5_s": 1.234,
-        "p95_s": 12.34,
-        "peak_bytes": 3 << 20,
-    }
-    row |= {"mfu": 0.4567, "relative_time": 0.25, "examples_per_s": 12345.6, "compile_s": 3.14}
-    cells = {name: module._cell(name, row) for name in module.COLUMNS.values()}
-    assert cells == {
-        "strategy": "-", "phase": "-", "median_s": "2.96 ms", "p5_s": "1,234 to 12,340 ms",
-        "examples_per_s": "12,345.6",
-        "relative_time": "0.250", "relative_flops": "-", "mfu": "45.7%", "compile_s": "3.1 s", "peak_bytes": "3 MiB",
-    }  # fmt: skip
