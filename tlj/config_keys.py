@@ -53,6 +53,9 @@ _BATCHING = one_of("buckets", "packed", "padded")
 _MAGNITUDE = number("a number from 0 to 10", lambda x: 0 <= x <= 10)
 _OPTIMIZER = one_of("adamw", "sgd", "lamb", "lion")
 _TASK = one_of("multiclass", "binary", "multilabel", "regression")
+_ATTENTION = one_of("auto", "xla", "cudnn", "flash")
+_SOFTMAX = one_of("float32", "compute")
+_PRNG = one_of("threefry2x32", "rbg")
 _REMAT = one_of("none", "nothing_saveable", "dots_saveable", "dots_with_no_batch_dims_saveable")
 _SECONDS = number("a number of seconds above 0", lambda x: x > 0)
 _DATE = Kind("a date such as 2027-01-31, or empty", date)
@@ -78,6 +81,9 @@ KEYS: dict[str, Key] = {
     "on_nan": Key("stop", one_of("stop", "skip"), "a loss or gradient that is not finite: stop, or skip the update"),
     "task": Key("multiclass", _TASK, "what labels are, which decides loss and metrics; README, Tasks"),
     "dtype": Key("float32", one_of("float32", "bfloat16"), "type of the computation; parameters are float32"),
+    "attention.kernel": Key("auto", _ATTENTION, "what computes attention: flash on TPU, cudnn on NVIDIA, or XLA"),
+    "attention.softmax": Key("float32", _SOFTMAX, "type of softmax in attention; compute: dtype, which XLA alone can"),
+    "prng": Key("threefry2x32", _PRNG, "random bits of dropout and augmentation; rbg: cheap on TPU, not on every mesh"),
     "remat": Key("none", _REMAT, "what of a block is kept for the backward pass, by JAX's policies; none: everything"),
     "margin": Key(0.005, _POSITIVE, "smallest difference that matters, in the unit of metric; 0.005 is half a point"),
     "metric": Key("", _ANY_TEXT, "metric a comparison is judged by; empty: the task's own"),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tlj.errors import InputError
-from tlj.models.layers import ACTIVATIONS, MLP, Classifier, FusedDense, SelfAttention, check_choice
+from tlj.models.attention.self_attention import SelfAttention
+from tlj.models.layers import ACTIVATIONS, MLP, Classifier, FusedDense, check_choice
 from tlj.streams import key
 
 A_KEY = key(0, "backbone_init")

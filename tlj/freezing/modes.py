@@ -12,7 +12,7 @@ from typing import Any
 import flax.linen as nn
 
 from tlj.freezing.phases import FROZEN, Phase
-from tlj.models.layers import SelfAttention
+from tlj.models.attention.self_attention import SelfAttention
 from tlj.models.lora import ROOT
 
 

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from tlj.errors import InputError
-from tlj.models.layers import MLP, SelfAttention, check_transformer
+from tlj.models.attention.kernels import XLA, Kernels
+from tlj.models.attention.self_attention import SelfAttention
+from tlj.models.layers import MLP, check_transformer
 from tlj.models.rematerialise import call_block
 
 POOLS = ("pooler", "first", "mean")
@@ -116,6 +118,7 @@ class BERTBlock(nn.Module):
 
     spec: BERTSpec
     dtype: jnp.dtype
+    kernels: Kernels = XLA
 
     @nn.compact
     def __call__(
@@ -132,7 +135,9 @@ class BERTBlock(nn.Module):
             branch = nn.Dropout(spec.dropout)(branch, deterministic=not train)
             return nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name=name)(tokens + branch)
 
-        attention = SelfAttention(spec.heads, self.dtype, dropout=spec.attention_dropout, name="attention", **init)
+        attention = SelfAttention(
+            spec.heads, self.dtype, dropout=spec.attention_dropout, kernels=self.kernels, name="attention", **init
+        )
         tokens = add_and_norm(attention(tokens, mask, train=train), "attention_norm")
         mlp = MLP(spec.mlp_width or 4 * spec.width, spec.activation, dtype=self.dtype, name="mlp", **init)
         return add_and_norm(mlp(tokens, train=train), "mlp_norm")
@@ -148,6 +153,7 @@ class BERT(nn.Module):
     spec: BERTSpec
     dtype: jnp.dtype = jnp.float32
     remat: str = "none"
+    kernels: Kernels = XLA
 
     @nn.compact
     def __call__(
@@ -172,7 +178,7 @@ class BERT(nn.Module):
         embedding = TokenEmbedding(spec, self.dtype, name="embedding")
         tokens = embedding(ids, types, inputs["position_ids"] if packed else None, train=train)
         for i in range(spec.depth):
-            block = BERTBlock(spec, self.dtype, name=f"block{i}")
+            block = BERTBlock(spec, self.dtype, self.kernels, name=f"block{i}")
             tokens = call_block(block, self.remat, tokens, mask, train=train)
         if spec.pool == "mean":
             features = (_packed_means(tokens, inputs) if packed else _means(tokens, mask)).astype(self.dtype)

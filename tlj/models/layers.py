@@ -11,12 +11,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+import numpy as np
+from jaxtyping import Array, Float, Key
 
 from tlj.errors import InputError, unknown_name
 
+
+def _gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The GELU (Hendrycks and Gimpel 2016, arXiv:1606.08415) by ``erf``, which is one polynomial.
+
+    ``jax.nn.gelu`` takes ``erfc``, which is two and an exponential, for the last bits of values next to nothing.
+    """
+    return 0.5 * x * (1 + jax.lax.erf(x * np.asarray(2**-0.5, x.dtype)))
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu": lambda x: nn.gelu(x, approximate=False),
+    "gelu": _gelu,
     "gelu_tanh": lambda x: nn.gelu(x, approximate=True),
     "relu": nn.relu,
 }
@@ -61,6 +71,44 @@ def check_transformer(width: int, heads: int, activation: str, pool: str, pools:
     check_choice("activation", activation, ACTIVATIONS)
 
 
+def product(
+    x: Float[Array, "*batch in"],
+    kernel: Float[Array, "in out"],
+    dimensions: jax.lax.DotDimensionNumbers | None = None,
+    precision: jax.lax.PrecisionLike = None,
+    preferred_element_type: jnp.dtype | None = None,
+) -> Float[Array, "*batch out"]:
+    """``x @ kernel``, whose gradients are products of what is there, in the order it is in.
+
+    JAX writes the gradient of a kernel as the transposition of a product, for which XLA on CPU copies one of the
+    factors, the other way round. It is called as ``nn.Dense`` calls its ``dot_general``.
+
+    Args:
+      x: inputs.
+      kernel: of the layer.
+      dimensions: those of a dense layer; there are no others.
+      precision: that of JAX's default.
+      preferred_element_type: that of the inputs.
+    """
+    return _product(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+@jax.custom_vjp
+def _product(x: Float[Array, "rows in"], kernel: Float[Array, "in out"]) -> Float[Array, "rows out"]:
+    return x @ kernel
+
+
+def _product_backward(
+    kept: tuple[Float[Array, "rows in"], Float[Array, "in out"]], gradient: Float[Array, "rows out"]
+) -> tuple[Float[Array, "rows in"], Float[Array, "in out"]]:
+    x, kernel = kept
+    of_x = jax.lax.dot_general(gradient, kernel, (((1,), (1,)), ((), ())))
+    return of_x, jax.lax.dot_general(x, gradient, (((0,), (0,)), ((), ())))
+
+
+_product.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _product_backward)
+
+
 class FusedDense(nn.Module):
     """Dense layers of one input, each with a name, computed as one matrix product.
 
@@ -87,82 +135,11 @@ class FusedDense(nn.Module):
     def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch parts features"]:
         count, inputs = len(self.parts), x.shape[-1]
         kernel = self.param("kernel", _in_parts(self.kernel_init, count, (inputs, self.features), axis=1))
-        product = x.astype(self.dtype) @ kernel.reshape(inputs, count * self.features).astype(self.dtype)
+        outputs = product(x.astype(self.dtype), kernel.reshape(inputs, count * self.features).astype(self.dtype))
         if self.use_bias:
             bias = self.param("bias", _in_parts(self.bias_init, count, (self.features,), axis=0))
-            product = product + bias.reshape(-1).astype(self.dtype)
-        return product.reshape(*x.shape[:-1], count, self.features)
-
-
-def _attention_with_dropout(
-    query: Float[Array, "batch length heads head_width"],
-    key: Float[Array, "batch length heads head_width"],
-    value: Float[Array, "batch length heads head_width"],
-    mask: Bool[Array, "batch 1 #length length"] | None,
-    drop: Callable[[Array], Array],
-) -> Float[Array, "batch length heads head_width"]:
-    """``jax.nn.dot_product_attention``, which has no dropout, written out with ``drop`` on the weights."""
-    scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
-    scores = scores * query.shape[-1] ** -0.5
-    if mask is not None:
-        # Finite, so that a sequence without any real token is not NaN.
-        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min / 2)
-    weights = drop(jax.nn.softmax(scores).astype(query.dtype))
-    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017) with query, key and value in one matrix product.
-
-    Softmax runs in float32. Matrices start Glorot uniform and biases at zero, as in the ViT release, unless told.
-
-    Attributes:
-      heads: divides the width.
-      dtype: what it computes in.
-      qkv_bias: whether query, key and value have biases.
-      dropout: rate at which attention weights are dropped in training.
-      kernel_init: of each of the four square matrices.
-      bias_init: of each of their biases.
-    """
-
-    heads: int
-    dtype: jnp.dtype = jnp.float32
-    qkv_bias: bool = True
-    dropout: float = 0.0
-    kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
-    bias_init: nn.initializers.Initializer = nn.initializers.zeros
-
-    @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "batch length width"],
-        mask: Bool[Array, "batch length"] | Bool[Array, "batch length length"] | None = None,
-        *,
-        train: bool = False,
-    ) -> Float[Array, "batch length width"]:
-        """Mixes the tokens of each sequence.
-
-        Args:
-          x: the tokens.
-          mask: False where nobody looks (padding); with three axes, where a token (second) does not look (third).
-          train: whether dropout is on.
-        """
-        width = x.shape[-1]
-        init = {"kernel_init": self.kernel_init, "bias_init": self.bias_init}
-        parts = ("query", "key", "value")
-        projection = FusedDense(parts, width, self.dtype, use_bias=self.qkv_bias, name="query_key_value", **init)
-        # A split, not three slices: its backward pass is one concatenation.
-        query, key, value = (
-            part.reshape(*x.shape[:2], self.heads, width // self.heads)
-            for part in jnp.split(projection(x).reshape(*x.shape[:2], 3 * width), 3, axis=-1)
-        )
-        looks = None if mask is None else mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
-        if self.dropout and train:
-            dropout = nn.Dropout(self.dropout)
-            mixed = _attention_with_dropout(query, key, value, looks, lambda w: dropout(w, deterministic=not train))
-        else:
-            mixed = jax.nn.dot_product_attention(query, key, value, mask=looks)
-        return nn.Dense(width, dtype=self.dtype, name="out", **init)(mixed.reshape(x.shape))
+            outputs = outputs + bias.reshape(-1).astype(self.dtype)
+        return outputs.reshape(*x.shape[:-1], count, self.features)
 
 
 class MLP(nn.Module):
@@ -178,9 +155,8 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*batch width"], *, train: bool) -> Float[Array, "*batch width"]:
         def dense(features: int, name: str) -> nn.Dense:
-            return nn.Dense(
-                features, kernel_init=self.kernel_init, bias_init=self.bias_init, dtype=self.dtype, name=name
-            )
+            init = {"kernel_init": self.kernel_init, "bias_init": self.bias_init}
+            return nn.Dense(features, dtype=self.dtype, dot_general=product, name=name, **init)
 
         hidden = ACTIVATIONS[self.activation](dense(self.hidden, "up")(x))
         hidden = nn.Dropout(self.dropout)(hidden, deterministic=not train)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from tlj.data.images import Preprocessing
 from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError, nearest_name, unknown_name
+from tlj.models.attention.kernels import XLA, Kernels
 from tlj.models.bert import BERT, BERTSpec
 from tlj.models.layers import Classifier
 from tlj.models.rematerialise import check_policy
@@ -146,7 +147,9 @@ def _is_whole(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def build(spec: Spec, dtype: str = "float32", remat: str = "none", axis_name: str | None = None) -> Classifier:
+def build(
+    spec: Spec, dtype: str = "float32", remat: str = "none", axis_name: str | None = None, kernels: Kernels = XLA
+) -> Classifier:
     """Builds the module of a spec: a backbone that computes in ``dtype`` and a float32 head.
 
     Args:
@@ -155,6 +158,7 @@ def build(spec: Spec, dtype: str = "float32", remat: str = "none", axis_name: st
       remat: what blocks keep for the backward pass, one of ``tlj.models.rematerialise.POLICIES``.
       axis_name: of the map over devices that the module is called in, over which BatchNorm takes its statistics; None
         where it sees the whole batch.
+      kernels: how attention is computed, in families that have some.
 
     Raises:
       InputError: for a ``remat`` that does not exist.
@@ -166,6 +170,6 @@ def build(spec: Spec, dtype: str = "float32", remat: str = "none", axis_name: st
     """
     check_policy(remat)
     family = family_of(spec)
-    over = {"axis_name": axis_name} if family.batch_norm else {}
+    over = {"axis_name": axis_name} if family.batch_norm else {"kernels": kernels}
     backbone = family.backbone(spec, jnp.dtype(dtype), remat, **over)
     return Classifier(backbone, spec.num_classes, family.head_dropout(spec), spec.head_layers)

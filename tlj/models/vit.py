@@ -14,7 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from tlj.errors import InputError
-from tlj.models.layers import MLP, SelfAttention, check_transformer
+from tlj.models.attention.kernels import XLA, Kernels
+from tlj.models.attention.self_attention import SelfAttention
+from tlj.models.layers import MLP, check_transformer
 from tlj.models.rematerialise import call_block
 
 POOLS = ("first", "mean", "pooler")
@@ -117,6 +119,7 @@ class ViTBlock(nn.Module):
     spec: ViTSpec
     skip_rate: float
     dtype: jnp.dtype
+    kernels: Kernels = XLA
 
     @nn.compact
     def __call__(
@@ -131,7 +134,8 @@ class ViTBlock(nn.Module):
         def norm(name: str) -> nn.LayerNorm:
             return nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name=name)
 
-        attention = SelfAttention(spec.heads, self.dtype, spec.qkv_bias, spec.attention_dropout, name="attention")
+        settings = dict(qkv_bias=spec.qkv_bias, dropout=spec.attention_dropout, kernels=self.kernels)
+        attention = SelfAttention(spec.heads, self.dtype, **settings, name="attention")
         tokens = tokens + residual(attention(norm("attention_norm")(tokens), train=train))
         hidden_dropout = spec.dropout if spec.mlp_dropout else 0.0
         mlp = MLP(spec.mlp_width or 4 * spec.width, spec.activation, hidden_dropout, self.dtype, name="mlp")
@@ -148,6 +152,7 @@ class ViT(nn.Module):
     spec: ViTSpec
     dtype: jnp.dtype = jnp.float32
     remat: str = "none"
+    kernels: Kernels = XLA
 
     @nn.compact
     def __call__(
@@ -157,7 +162,7 @@ class ViT(nn.Module):
         tokens = PatchEmbedding(spec, self.dtype, name="embedding")(images.astype(self.dtype), train=train)
         for i in range(spec.depth):
             rate = spec.stochastic_depth * i / max(spec.depth - 1, 1)
-            block = ViTBlock(spec, rate, self.dtype, name=f"block{i}")
+            block = ViTBlock(spec, rate, self.dtype, self.kernels, name=f"block{i}")
             tokens = call_block(block, self.remat, tokens, train=train)
         tokens = nn.LayerNorm(epsilon=spec.epsilon, dtype=self.dtype, name="norm")(tokens)
         if spec.pool == "mean":

@@ -31,7 +31,7 @@ def run_keys(seed: int) -> dict[str, jax.Array]:
 def _shape_key(setup: Setup) -> tuple[Any, ...]:
     """What every program of a run depends on."""
     mesh = setup.mesh
-    how = (setup.dtype, setup.config["remat"], setup.preprocessing)
+    how = (setup.dtype, setup.config["remat"], setup.kernels, setup.preprocessing)
     return (setup.spec, *how, tuple(mesh.shape.items()), tuple(mesh.devices.flat))
 
 

@@ -15,12 +15,18 @@ from tlj.pretrained.identity import content_identity
 
 # How a run is carried out on this machine. It may go on otherwise: no number depends on it but for the last bits.
 CARRYING_OUT = (
-    *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat", "parallel"),
+    *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat", "parallel", "attention.kernel"),
     *("checkpoint.background", "checkpoint.deadline", "log.seconds", "log.tensorboard", "log.wandb"),
 )
 
 # Keys that runs made before them lack, each with what such a run did: it stays the same run.
-_ADDED = {"evaluate.test": True, "evaluate.best": False, "evaluate.shifts": []}
+_ADDED = {
+    "attention.softmax": "float32",
+    "prng": "threefry2x32",
+    "evaluate.test": True,
+    "evaluate.best": False,
+    "evaluate.shifts": [],
+}
 
 
 def resolve_run(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from tlj.freezing.phases import Group, Layout, Phase, Plateau
 from tlj.freezing.schedules import warmup_in_steps
 from tlj.freezing.settings import Timing, apply_settings
 from tlj.freezing.strategies import Strategy, control_name, parse_strategy, resolve_init
+from tlj.models.attention.kernels import Kernels
 from tlj.models.lora import ROOT, Adapters, adapter_shapes
 from tlj.models.registry import Spec, build, family_of
 from tlj.models.shapes import model_shapes
@@ -36,6 +37,7 @@ from tlj.pretrained.load_plan import plan_load
 from tlj.pretrained.load_report import LoadReport
 from tlj.pretrained.source import PretrainedSource
 from tlj.training.fit import Fit, fit_model
+from tlj.training.kernels import resolve_kernels
 from tlj.training.parallel import host_of, make_mesh
 from tlj.training.retention import check_best
 from tlj.training.shifts import ShiftedSet, check_shifts, open_shifts
@@ -139,14 +141,19 @@ class Setup:
         return sorted(first, key=lambda batch: batch["input_ids"].size)[len(first) // 2]
 
     @functools.cached_property
+    def kernels(self) -> Kernels:
+        """How a training step computes attention."""
+        return resolve_kernels(self.config, self.mesh, divides=self.wrapper.rows.axis is None)
+
+    @functools.cached_property
     def module(self) -> nn.Module:
         """The Linen module, as evaluation takes it."""
-        return build(self.spec, self.dtype)
+        return build(self.spec, self.dtype, kernels=resolve_kernels(self.config, self.mesh, divides=True))
 
     @functools.cached_property
     def training_module(self) -> nn.Module:
         """The same as a step takes it."""
-        return build(self.spec, self.dtype, self.config["remat"], self.wrapper.rows.axis)
+        return build(self.spec, self.dtype, self.config["remat"], self.wrapper.rows.axis, self.kernels)
 
     @property
     def layout(self) -> Layout:
