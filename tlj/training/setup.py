@@ -28,12 +28,15 @@ from tlj.freezing.phases import Group, Layout, Phase, Plateau
 from tlj.freezing.schedules import warmup_in_steps
 from tlj.freezing.settings import Timing, apply_settings
 from tlj.freezing.strategies import Strategy, control_name, parse_strategy, resolve_init
+from tlj.models.activations import FromDepth
 from tlj.models.lora import ROOT, Adapters, adapter_shapes
 from tlj.models.registry import Spec, build, family_of
 from tlj.models.shapes import model_shapes
 from tlj.pretrained.load_plan import plan_load
 from tlj.pretrained.load_report import LoadReport
 from tlj.pretrained.source import PretrainedSource
+from tlj.training.cached.checks import check_cache
+from tlj.training.cached.reader import CachedInputs
 from tlj.training.fit import Fit, fit_model
 from tlj.training.parallel import host_of, make_mesh
 from tlj.training.retention import check_best
@@ -61,6 +64,7 @@ class Setup:
       phases: of the strategy, by start; their groups are complete.
       mesh: over all devices.
       shifts: test sets of another domain.
+      cached: what steps and evaluation start from in place of inputs; None: from inputs.
     """
 
     config: Mapping[str, Any]
@@ -75,6 +79,7 @@ class Setup:
     phases: tuple[Phase, ...]
     mesh: Mesh
     shifts: tuple[ShiftedSet, ...] = ()
+    cached: CachedInputs | None = None
 
     @property
     def spec(self) -> Spec:
@@ -89,18 +94,22 @@ class Setup:
     @functools.cached_property
     def reader(self) -> Reader:
         """The examples as the model takes them for evaluation, read or tokenised when first asked for."""
+        if self.cached:
+            return self.cached.reader
         reader = open_reader(self.source, self.fit.preprocessing, self.fit.reading)
         return getattr(reader, "evaluation", reader)
 
     @functools.cached_property
     def training_reader(self) -> Reader:
         """The examples as a training step takes them."""
+        if self.cached:
+            return self.cached.training_reader
         return open_reader(self.source, self.fit.preprocessing, self.fit.training_reading)
 
     @property
-    def preprocessing(self) -> Preprocessing | TextPreprocessing:
+    def preprocessing(self) -> Preprocessing | TextPreprocessing | FromDepth:
         """What the model expects of its inputs, whichever of them come; both arms of a pair share it."""
-        return self.fit.preprocessing
+        return FromDepth(self.cached.depth) if self.cached else self.fit.preprocessing
 
     @functools.cached_property
     def wrapper(self) -> Wrapper:
@@ -112,7 +121,12 @@ class Setup:
         """The training batches by step: the rows of this process."""
         host, hosts = host_of(self.mesh)
         return training_batches(
-            self.training_reader, self.split.train, **self._order_settings(), host=host, hosts=hosts
+            self.training_reader,
+            self.split.train,
+            **self._order_settings(),
+            host=host,
+            hosts=hosts,
+            views=self.cached.views if self.cached else 0,
         )
 
     @functools.cached_property
@@ -135,7 +149,8 @@ class Setup:
         if not self.training_reader.by_length:
             return self.batches[0]
         first = [self.batches[step] for step in range(min(self.config["steps"], 64))]
-        return sorted(first, key=lambda batch: batch["input_ids"].size)[len(first) // 2]
+        tokens = "activations" if self.cached else "input_ids"
+        return sorted(first, key=lambda batch: batch[tokens].size)[len(first) // 2]
 
     @functools.cached_property
     def module(self) -> nn.Module:
@@ -267,6 +282,7 @@ def set_up(config: Mapping[str, Any], base: pathlib.Path, *, needs_source: bool 
         config["parallel"]["mode"], config["parallel"]["fsdp"], {"global_batch_size": config["global_batch_size"]}
     )
     check_dividing(config, mesh.size)
+    check_cache(config, augmentation, phases, layout)
     return Setup(
         config=config,
         source=source,
