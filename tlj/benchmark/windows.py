@@ -13,6 +13,9 @@ from jaxtyping import Float
 
 from tlj.distributed import agree
 from tlj.freezing.phases import Phase
+from tlj.training.cached.extract import depths_of
+from tlj.training.cached.parts import above
+from tlj.training.cached.run import from_activations
 from tlj.training.clock import SHORTEST_WINDOW
 from tlj.training.compiled import initial_state, run_keys, step_program
 from tlj.training.initial import run_variables
@@ -50,7 +53,10 @@ class Stepper:
     """
 
     def __init__(self, setup: Setup, phase: Phase, programs: Programs):
-        self.setup, self.phase, self._programs = setup, phase, programs
+        # Where a run starts from cached activations, noise stands in for them: nothing is extracted to be timed.
+        depth = depths_of(setup)[setup.phases.index(phase)]
+        self.setup = setup = from_activations(setup, depth)
+        self.phase, self._programs = phase, programs
         self._batch = setup.usual_batch
         self.program, _ = step_program(setup, phase, programs, self._batch)
         self._rng = run_keys(setup.config["seed"])
@@ -67,6 +73,8 @@ class Stepper:
         wrapper = self.setup.wrapper
         batch = wrapper.put(self._batch, 1)
         variables, _ = run_variables("scratch", self.setup.spec, None, seed, adapters=adapters)
+        if self.setup.cached:
+            variables = above(variables, self.setup.spec, self.setup.cached.depth)
         state = initial_state(self.setup, self.phase, variables, self._programs)
         del variables
         state = self._take(state, batch, warm_up)

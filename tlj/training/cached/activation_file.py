@@ -11,7 +11,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
@@ -172,10 +171,6 @@ class ActivationFile:
     def bytes_on_disk(self) -> int:
         """Returns the bytes of the rows that are there, of whatever process."""
         return self.layout.bytes_of(np.flatnonzero(self._checksums))
-
-    def free_bytes(self) -> int:
-        """Returns the bytes that are free on the disk."""
-        return shutil.disk_usage(self.folder).free
 
     @property
     def facts(self) -> dict[str, float]:

@@ -20,7 +20,8 @@ from tlj.data.cache import cache_folder
 from tlj.data.images import Augmentation, Preprocessing
 from tlj.data.sources import Reader
 from tlj.data.text import TextPreprocessing
-from tlj.errors import InputError, RunError
+from tlj.errors import RunError
+from tlj.freezing.boundary import boundaries
 from tlj.models.registry import Spec
 from tlj.models.shapes import model_shapes
 from tlj.progress import Progress
@@ -53,6 +54,13 @@ class Wanted:
     def missing(self) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
         """Returns the rows that are not there yet."""
         return self.file.missing(self.clean), self.file.missing(self.views)
+
+
+def depths_of(setup: Setup) -> tuple[int | None, ...]:
+    """Returns the depth whose activations each phase of a run starts from; None where it starts from inputs."""
+    if setup.config["cache"]["activations"] == "none":
+        return (None,) * len(setup.phases)
+    return boundaries(setup.phases, setup.layout)
 
 
 def layout_of(setup: Setup, depth: int) -> Layout:
@@ -125,34 +133,18 @@ def wanted(setup: Setup, depth: int) -> Wanted:
       setup: of the run, which starts from inputs.
       depth: of the boundary.
     """
+    return Wanted(depth, open_file(setup, depth), *rows_of(setup))
+
+
+def rows_of(setup: Setup) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
+    """Returns the rows of a run's examples: as evaluation reads them, and of augmented views."""
     split, views, count = setup.split, setup.config["cache"]["views"], len(setup.source.labels)
     clean = [split.validation, *([split.test] if setup.config["evaluate"]["test"] else [])]
     train = np.asarray(split.train, np.int64)
     augmented = [train + view * count for view in range(1, views + 1)]
-    rows = [np.unique(np.concatenate(part)) for part in (clean if views else [*clean, train], augmented or [train[:0]])]
-    return Wanted(depth, open_file(setup, depth), *rows)
-
-
-def check_room(setup: Setup, needed: int, file: ActivationFile) -> None:
-    """Checks that the disk has room for activations.
-
-    Args:
-      setup: of the run.
-      needed: bytes that are still to be written.
-      file: on the disk.
-
-    Raises:
-      InputError: where they would take more than their share of what is free.
-    """
-    free, share = file.free_bytes(), setup.config["cache"]["disk_share"]
-    if needed > share * free:
-        half = ", keep them in bfloat16" if setup.config["cache"]["activations"] == "float32" else ""
-        raise InputError(
-            f"the activations of {setup.config['strategy']} take {needed:,} bytes, more than {share:g} of the "
-            f"{free:,} that are free at {file.folder.parent}",
-            where="config.cache.activations",
-            do=f"make room, set TLJ_CACHE to another disk or config.cache.disk_share to more{half}, or set none",
-        )
+    parts = (clean if views else [*clean, train], augmented or [train[:0]])
+    plain, drawn = (np.unique(np.concatenate(part).astype(np.int64)) for part in parts)
+    return plain, drawn
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

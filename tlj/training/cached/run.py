@@ -10,13 +10,13 @@ from typing import Any
 import jax.numpy as jnp
 
 from tlj.data.label_kinds import as_held
-from tlj.freezing.boundary import boundaries
 from tlj.models.activations import FromDepth
 from tlj.pretrained.load_report import LoadReport
 from tlj.progress import say
-from tlj.training.cached.extract import Wanted, check_room, extract, is_ragged, layout_of, wanted
+from tlj.training.cached.extract import Wanted, depths_of, extract, is_ragged, layout_of, wanted
 from tlj.training.cached.parts import above, at_depth
 from tlj.training.cached.reader import CachedInputs, CachedReader, Rows, StandIn
+from tlj.training.cached.room import check_room
 from tlj.training.cached.start import SharedStart, shared_start, shared_variables
 from tlj.training.compiled import abstract_state
 from tlj.training.delta import delta_of
@@ -28,13 +28,6 @@ from tlj.training.summary import state_digests
 
 _said: set[str] = set()
 _saying = threading.Lock()
-
-
-def depths_of(setup: Setup) -> tuple[int | None, ...]:
-    """Returns the depth whose activations each phase of a run starts from; None where it starts from inputs."""
-    if setup.config["cache"]["activations"] == "none":
-        return (None,) * len(setup.phases)
-    return boundaries(setup.phases, setup.layout)
 
 
 def from_activations(setup: Setup, depth: int | None, rows: Rows | None = None) -> Setup:
@@ -141,7 +134,7 @@ class CachedRun:
             self._asked[depth] = wanted(self._setup, depth)
         needed = {d: sum(map(a.file.layout.bytes_of, a.missing())) for d, a in self._asked.items()}
         if total := sum(needed.values()):
-            check_room(self._setup, total, next(iter(self._asked.values())).file)
+            check_room(self._setup, total, self._setup.config["strategy"])
 
     def _tell(self) -> None:
         """Says once for runs that are alike what is cached, or why nothing is."""
