@@ -32,8 +32,9 @@ def cost(
 
     Returns:
       ``device``, ``devices``, ``reference`` (the arm of the relative figures: the first that trains everything, the
-      twin before the others), ``arms``, one row per arm, ``cached`` (``tlj.evidence.money.kept``), ``cells`` and ``totals``, one per arm and budget,
-      ``label_value``, ``pareto``, ``prices`` and ``assumptions``. What was not measured or not priced is None.
+      twin before the others), ``arms``, one row per arm, ``cached`` (``tlj.evidence.money.kept``), ``cells`` and
+      ``totals``, one per arm and budget, ``label_value``, ``pareto``, ``prices`` and ``assumptions``. What was not
+      measured or not priced is None.
       Accelerator-seconds are step time x steps x devices; those of the grid are the runs, without tuning trials.
     """
     by_arm: dict[str, list[Run]] = {arm.name: [] for arm in comparison.arms}

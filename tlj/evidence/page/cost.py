@@ -76,10 +76,10 @@ def _cached_words(cost: Mapping) -> str:
     return (
         f"Activations that do not change were computed once, for {cached['examples']:,} examples in "
         f"{seconds(cached['seconds'])} and {cached['flops']:.3g} FLOPs, and kept in {cached['bytes']:,} bytes. "
-        f"With that charged once to the comparison, all runs took {cached['flops_with']:.3g} FLOPs; without, they would "
-        f"have taken {cached['flops_without']:.3g} ({share:.3g} of it was needed). FLOPs above, relative ones and those "
-        "that a parity goes by are without; step times are of the steps as they were taken, unless the comparison has "
-        "a parity of seconds, and do not include making the activations."
+        f"With that charged once to the comparison, all runs took {cached['flops_with']:.3g} FLOPs, {share:.3g} of the "
+        f"{cached['flops_without']:.3g} that they would have taken without. FLOPs above, relative ones and those that "
+        "a parity goes by are without; step times are of the steps as they were taken, unless the comparison has a "
+        "parity of seconds, and do not include making the activations."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -34,6 +35,9 @@ from tlj.training.parallel import batch_sharding
 from tlj.training.programs import Programs
 from tlj.training.setup import Setup
 
+# Batches for which no progress is shown.
+_FEW = 10
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Wanted:
@@ -58,7 +62,8 @@ class Wanted:
 
 def depths_of(setup: Setup) -> tuple[int | None, ...]:
     """Returns the depth whose activations each phase of a run starts from; None where it starts from inputs."""
-    if setup.config["cache"]["activations"] == "none":
+    if setup.config["cache"]["activations"] == "none" or setup.settings.adapters:
+        # Adapters are in every block.
         return (None,) * len(setup.phases)
     return boundaries(setup.phases, setup.layout)
 
@@ -179,12 +184,14 @@ def extract(setup: Setup, programs: Programs, asked: Wanted) -> None:
         if not len(clean) + len(views):
             return
         variables = _placed_below(setup, asked.depth)
+        # Those of another seed or budget, a few more each, are there before anyone looks.
+        few = len(clean) + len(views) <= _FEW * setup.config["evaluate"]["batch_size"]
         progress = Progress(f"activations at depth {asked.depth} of {setup.spec.depth}", len(clean) + len(views))
-        with progress.shown():
-            _fill(setup, programs, asked, variables, setup.reader, clean, None, progress)
+        with contextlib.nullcontext() if few else progress.shown():
+            fill = functools.partial(_fill, setup, programs, asked, variables, None if few else progress)
+            fill(setup.reader, clean, None)
             if len(views):
-                reader = _Views(setup.training_reader, len(setup.source.labels))
-                _fill(setup, programs, asked, variables, reader, views, setup.augmentation, progress)
+                fill(_Views(setup.training_reader, len(setup.source.labels)), views, setup.augmentation)
 
 
 def _placed_below(setup: Setup, depth: int) -> dict[str, Any]:
@@ -198,10 +205,10 @@ def _fill(
     programs: Programs,
     asked: Wanted,
     variables: Mapping[str, Any],
+    progress: Progress | None,
     reader: Reader,
     rows: Int[np.ndarray, " n"],
     augmentation: Augmentation | None,
-    progress: Progress,
 ) -> None:
     """Computes rows and writes them, and charges what it costs, without compiling, to their file."""
     if not len(rows):
@@ -217,7 +224,8 @@ def _fill(
             reason = f"activations cannot be written to {asked.file.folder} ({error.strerror})"
             raise RunError(f"{reason}; make room, or set config.cache.activations=none, and run it again") from error
         cost["examples"] += len(places)
-        progress.advance(len(places))
+        if progress:
+            progress.advance(len(places))
     cost["seconds"] = time.perf_counter() - begin - step.compile_s
     asked.file.charge(**cost)
 
