@@ -226,7 +226,8 @@ class Classifier(nn.Module):
     def __call__(
         self, inputs: Array | Mapping[str, Array] | Activations, *, train: bool = False, stop: int | None = None
     ) -> Float[Array, "batch classes"]:
-        features = self.backbone(inputs, train=train, stop=stop)
+        # A backbone that nobody stops need not know how to.
+        features = self.backbone(inputs, train=train, **({} if stop is None else {"stop": stop}))
         if not self.num_classes or stop is not None:
             return features.astype(jnp.float32)
         features = nn.Dropout(self.dropout, name="head_dropout")(features, deterministic=not train)

@@ -66,6 +66,7 @@ def batch_outputs(
         # A host that reads faster than the device computes would fill the device with batches that wait.
         if len(begun) > ahead:
             outputs, places, mask = begun.popleft()
+            jax.block_until_ready(outputs)
             yield np.asarray(outputs)[mask], places
     for outputs, places, mask in begun:
         yield np.asarray(outputs)[mask], places
