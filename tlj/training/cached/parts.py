@@ -70,7 +70,7 @@ def at_depth(
         flat = _flat(tree)
         return _nested(
             {
-                path: flat[path] if path in flat else _own(held[path], leaf.sharding)
+                path: flat[path] if path in flat else jax.device_put(held[path], leaf.sharding)
                 for path, leaf in _flat(wanted).items()
                 if path in flat or path not in left_out
             }
@@ -87,11 +87,6 @@ def at_depth(
         origin=alike(state.origin, shapes.origin),
         ema=alike(state.ema, shapes.ema),
     )
-
-
-def _own(values: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
-    # On a CPU an array takes over memory of the host: a step gives its own away, and runs share what is held.
-    return jax.device_put(np.array(values), sharding)
 
 
 def _flat(tree: Mapping[str, Any]) -> Flat:
