@@ -82,7 +82,7 @@ def bench(config: ConfigDict, strategies: str | None = None, windows: int = 5) -
       ``device``, ``what`` (the model and the batch), ``versions`` and ``rows``, one per strategy and phase: strategy,
       phase, start_rule, devices, batch, steps_per_window, median_s, p5_s, p95_s, examples_per_s, mfu (of the device's
       bfloat16 peak; None where that is not known), relative_flops (by the compiler's cost analysis), relative_time,
-      compile_s, peak_bytes (per device), from_depth (whose cached activations the step starts from, or None).
+      compile_s, peak_bytes (per device) and, of a step that starts from cached activations, from_depth.
 
     Raises:
       InputError: for anything in the config or the strategies that cannot be done, before anything is compiled.
@@ -128,7 +128,7 @@ def _row(stepper: Stepper, full: Stepper, timed: Mapping[int, Windows]) -> dict[
         "relative_time": float(np.median(windows.seconds / reference.seconds)),
         "compile_s": program.compile_s,
         "peak_bytes": program.peak_bytes,
-        "from_depth": stepper.setup.cached.depth if stepper.setup.cached else None,
+        **({"from_depth": stepper.setup.cached.depth} if stepper.setup.cached else {}),
     }
 
 

@@ -135,7 +135,9 @@ def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> 
         set_up(_known(trial.runs[0], grid), workdir, needs_source=not grid.source)
     if grid.source:
         _check_source(config, grid.source, workdir, next(iter(setups.values())))
-    check_room_of_all(setups.values(), len(config.seeds))
+    if not (workdir / "source" / "summary.json").exists():
+        # Of a source that was trained there may be activations already: each run asks for the room of what is missing.
+        check_room_of_all(setups.values(), len(config.seeds))
     # What is screened is looked at after the source is trained: a mistake in its name is told before.
     source_data(config, grid, next(iter(setups.values())).spec)
     return setups
