@@ -21,6 +21,7 @@ from tlj.experiments.screening import source_data
 from tlj.experiments.tuning import check_tuning, describe_search, first_trials
 from tlj.metric_names import judged_metric
 from tlj.named_paths import named_path
+from tlj.training.cached.room import check_room_of_all
 from tlj.training.setup import Setup, set_up
 
 
@@ -134,6 +135,9 @@ def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> 
         set_up(_known(trial.runs[0], grid), workdir, needs_source=not grid.source)
     if grid.source:
         _check_source(config, grid.source, workdir, next(iter(setups.values())))
+    if not (workdir / "source" / "summary.json").exists():
+        # Of a source that was trained there may be activations already: each run asks for the room of what is missing.
+        check_room_of_all(setups.values(), len(config.seeds))
     # What is screened is looked at after the source is trained: a mistake in its name is told before.
     source_data(config, grid, next(iter(setups.values())).spec)
     return setups

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from tlj.errors import InputError
+from tlj.models.activations import Activations
 from tlj.models.layers import MLP, SelfAttention, check_transformer
 from tlj.models.rematerialise import call_block
 
@@ -151,11 +152,30 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height width 3"], *, train: bool = False
+        self,
+        images: Float[Array, "batch height width 3"] | Activations,
+        *,
+        train: bool = False,
+        stop: int | None = None,
     ) -> Float[Array, "batch width"]:
+        """Returns the features of a batch.
+
+        Args:
+          images: the inputs, or the activations to go on from.
+          train: whether dropout and stochastic depth are on.
+          stop: the depth whose activations to return in their place; None goes through.
+        """
         spec = self.spec
-        tokens = PatchEmbedding(spec, self.dtype, name="embedding")(images.astype(self.dtype), train=train)
-        for i in range(spec.depth):
+        if isinstance(images, Activations):
+            first, tokens = images.depth, images.values.astype(self.dtype)
+            if first == spec.depth:
+                return tokens
+        else:
+            embedding = PatchEmbedding(spec, self.dtype, name="embedding")
+            first, tokens = 0, embedding(images.astype(self.dtype), train=train)
+        for i in range(first, spec.depth):
+            if i == stop:
+                return tokens
             rate = spec.stochastic_depth * i / max(spec.depth - 1, 1)
             block = ViTBlock(spec, rate, self.dtype, name=f"block{i}")
             tokens = call_block(block, self.remat, tokens, train=train)

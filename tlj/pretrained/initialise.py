@@ -168,6 +168,16 @@ def _scratch_leaves(spec: Spec, seed: int, paths: Collection[str]) -> dict[str, 
     return {path: leaf for leaves in drawn for path, leaf in leaves.items()}
 
 
+def new_head(spec: Spec, seed: int) -> dict[str, Any]:
+    """Returns the head that every init gives a seed, as part of ``params``; nothing for a model without one.
+
+    Args:
+      spec: of the model.
+      seed: of the run.
+    """
+    return _nested(_scratch_leaves(spec, seed, [HEAD]))["params"] if spec.num_classes else {}
+
+
 _mean_var_program = jax.jit(mean_var_params)
 
 

@@ -14,6 +14,7 @@ from tlj.freezing.partition import split
 from tlj.freezing.phases import Phase
 from tlj.models.registry import Spec
 from tlj.streams import key
+from tlj.training.cached.parts import above
 from tlj.training.checkpoints import abstract
 from tlj.training.parallel import batch_sharding, replicated, state_shardings
 from tlj.training.programs import Program, Programs
@@ -40,15 +41,16 @@ def _phase_key(setup: Setup, phase: Phase) -> tuple[Any, ...]:
 
 
 @functools.lru_cache(maxsize=32)
-def _abstract_state(spec: Spec, phase: Phase, settings: StepSettings, mesh: Mesh) -> TrainState:
-    variables, numbers = variable_shapes(spec, settings.adapters), hyperparameters(phase)
+def _abstract_state(spec: Spec, phase: Phase, settings: StepSettings, mesh: Mesh, depth: int | None) -> TrainState:
+    variables, numbers = above(variable_shapes(spec, settings.adapters), spec, depth), hyperparameters(phase)
     shapes = jax.eval_shape(lambda v, n: create_state(v, phase, settings, n), variables, numbers)
     return abstract(shapes, state_shardings(mesh, shapes))
 
 
 def abstract_state(setup: Setup, phase: Phase) -> TrainState:
-    """Returns the shapes and shardings of a phase's state; nothing is computed."""
-    return _abstract_state(setup.spec, phase, setup.settings, setup.mesh)
+    """Returns the shapes and shardings of a phase's state, without what its inputs are made with; none is computed."""
+    depth = setup.cached.depth if setup.cached else None
+    return _abstract_state(setup.spec, phase, setup.settings, setup.mesh, depth)
 
 
 def shape_key(batch: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -16,12 +16,12 @@ from tlj.pretrained.runs import TOKENIZER
 from tlj.progress import say
 from tlj.training.averages import averaged
 from tlj.training.best_state import best_of, best_state
+from tlj.training.cached.run import CachedRun
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.clock import Clock
 from tlj.training.compiled import abstract_state, initial_state, run_keys, thawed_state
 from tlj.training.dues import Dues
 from tlj.training.held_out import final_metrics, predict_held_out, validate
-from tlj.training.initial import start_variables
 from tlj.training.manifest import check_same_split, manifest
 from tlj.training.non_finite import refuse
 from tlj.training.phase_record import PhaseRecord
@@ -34,7 +34,7 @@ from tlj.training.setup import Setup
 from tlj.training.state import TrainState
 from tlj.training.stepping import INPUT_WAIT, StepPrograms, Window, calls_from, take_call
 from tlj.training.stopping import Stopping, early_stopping
-from tlj.training.summary import run_summary, state_digests
+from tlj.training.summary import run_summary
 from tlj.training.surroundings import StoppedError, Surroundings
 
 PREDICTIONS, MANIFEST = "predictions.parquet", "manifest.json"
@@ -47,6 +47,7 @@ class _Run:
     setup: Setup
     directory: pathlib.Path
     shared: Surroundings
+    cached: CachedRun
     checkpoints: Checkpoints
     record: RunRecord
     clock: Clock
@@ -95,15 +96,15 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
         predicted = agree(predictions.exists())
         sealed = SealedTest(setup.split.test, int(predicted and setup.config["evaluate"]["test"]))
         check_same_split(setup, directory / MANIFEST)
-        variables, made_of = _begin(setup, directory, config_hash)
+        cached = CachedRun(setup, shared.programs)
+        variables, made_of = _begin(setup, cached, directory, config_hash)
         with open_checkpoints(setup, directory, config_hash, made_of) as checkpoints:
-            state, record = checkpoints.restore_latest(functools.partial(abstract_state, setup)) or _first(
-                setup, shared, variables
-            )
+            restored = checkpoints.restore_latest(functools.partial(abstract_state, setup))
+            state, record = _going_on(cached, *restored) if restored else _first(setup, cached, shared, variables)
             clock, step = Clock.from_json(record.clock), int(state.step)
             dues, stopping = Dues.of(setup.config, setup.phases), early_stopping(setup.config, record.stopping)
             with RunLogs(setup, directory, config_hash, step, shared.on_window) as logs:
-                run = _Run(setup, directory, shared, checkpoints, record, clock, logs, stopping, dues)
+                run = _Run(setup, directory, shared, cached, checkpoints, record, clock, logs, stopping, dues)
                 shared.on_begin(step)
                 state = _train(run, state)
         best = best_of(setup, record, directory, int(state.step)) if setup.config["evaluate"]["best"] else None
@@ -113,11 +114,13 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
         return _finish(run, sealed, done, predictions, best)
 
 
-def _begin(setup: Setup, directory: pathlib.Path, config_hash: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def _begin(
+    setup: Setup, cached: CachedRun, directory: pathlib.Path, config_hash: str
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Returns the manifest of a run and, where it is new, the variables it starts from, once all is written down."""
     if agree((directory / MANIFEST).exists()):
         return None, json.loads((directory / MANIFEST).read_text())
-    variables, report = start_variables(setup)
+    variables, report = cached.variables()
     made_of = manifest(setup, report, config_hash)
     if is_main():
         write_json(directory / "config.json", setup.config)
@@ -128,20 +131,28 @@ def _begin(setup: Setup, directory: pathlib.Path, config_hash: str) -> tuple[dic
     return variables, made_of
 
 
-def _first(setup: Setup, shared: Surroundings, variables: dict[str, Any] | None) -> tuple[TrainState, RunRecord]:
+def _first(
+    setup: Setup, cached: CachedRun, shared: Surroundings, variables: dict[str, Any] | None
+) -> tuple[TrainState, RunRecord]:
     """Returns the state of a run at step 0, with the record of its first phase."""
-    variables = start_variables(setup)[0] if variables is None else variables
-    state = initial_state(setup, setup.phases[0], variables, shared.programs)
-    return state, RunRecord(PhaseRecord(state_digests(state)))
+    variables = cached.above(cached.variables()[0] if variables is None else variables)
+    state = initial_state(cached.setup(0), setup.phases[0], variables, shared.programs)
+    return state, RunRecord(PhaseRecord(cached.digests(state, 0)))
+
+
+def _going_on(cached: CachedRun, state: TrainState, record: RunRecord) -> tuple[TrainState, RunRecord]:
+    """Returns a state that was restored as its phase takes it."""
+    return cached.goes_on(state, record.phase.start_digests, record.phase.index), record
 
 
 def _train(run: _Run, state: TrainState) -> TrainState:
     """Trains phase after phase, from where the state is to the end of the run, and checks each phase at its end."""
-    setup, phases, record = run.setup, run.setup.phases, run.record.phase
+    phases, record, cached = run.setup.phases, run.record.phase, run.cached
     while True:
         phase = phases[record.index]
         state = _train_phase(run, state)
-        never_moved, step = check_phase_end(phase, record.start_digests, state_digests(state)), int(state.step)
+        digests = cached.digests(state, record.index)
+        never_moved, step = check_phase_end(phase, record.start_digests, digests), int(state.step)
         if never_moved:
             say(f"tlj: {run.directory}: trained, but never moved: {', '.join(never_moved)}")
         if run.is_over(step):
@@ -150,8 +161,9 @@ def _train(run: _Run, state: TrainState) -> TrainState:
                 say(f"tlj: {run.directory}: {what} {later.start}")
             record.never_moved = sorted({*record.never_moved, *never_moved})
             return state
-        state = thawed_state(setup, phase, phases[record.index + 1], state, run.shared.programs)
-        record.enter_next(step, state_digests(state), list(never_moved))
+        state, following = cached.at_next(state, record.index), record.index + 1
+        state = thawed_state(cached.setup(following), phase, phases[following], state, run.shared.programs)
+        record.enter_next(step, cached.digests(state, following), list(never_moved))
         if run.stopping:
             run.stopping.begin_phase()
             run.record.stopping = run.stopping.to_json()
@@ -159,11 +171,11 @@ def _train(run: _Run, state: TrainState) -> TrainState:
 
 def _train_phase(run: _Run, state: TrainState) -> TrainState:
     """Steps from where the state is to the end of its phase."""
-    setup, clock, record, step = run.setup, run.clock, run.record.phase, int(state.step)
+    clock, record, step = run.clock, run.record.phase, int(state.step)
     if run.phase_is_over(step):
         # Restored where the phase ends: there is nothing to compile for it.
         return state
-    phase, index = setup.phases[record.index], record.index
+    setup, phase, index = run.cached.setup(record.index), run.setup.phases[record.index], record.index
     rng, programs = run_keys(setup.config["seed"]), StepPrograms(setup, phase, index, run.shared.programs, clock)
 
     def on_steps(count: int, flops: float) -> None:
@@ -188,7 +200,8 @@ def _train_phase(run: _Run, state: TrainState) -> TrainState:
 
 def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool) -> None:
     """Ends a window, and evaluates and saves where that is due; leaving, saves, and cuts a window that does not end."""
-    setup, clock, record, dues = run.setup, run.clock, run.record, run.dues
+    clock, record, dues = run.clock, run.record, run.dues
+    setup, index = run.cached.setup(record.phase.index), record.phase.index
     cut = not dues.ends_window(step)
     row, rejected = window.cut(step, state) if cut else window.end(step, state)
     if rejected and setup.config["on_nan"] == "stop":
@@ -212,7 +225,7 @@ def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool
     if dues.saves(step) or ends or run.checkpoints.is_among_best(record, metrics):
         with clock.pause("checkpoint"):
             record.clock = clock.to_json()
-            run.checkpoints.save(state, record, metrics)
+            run.checkpoints.save(run.cached.saved(state, index), record, metrics)
     if record.stopped_at is not None:
         say(f"tlj: {run.directory}: stopped early at step {step}: no better {setup.config['early_stopping']['metric']}")
     if leaves:
@@ -225,10 +238,12 @@ def _predict(
     run: _Run, state: TrainState, sealed: SealedTest, predictions: pathlib.Path, best: dict[str, Any] | None
 ) -> None:
     """Writes the predictions of a state and, where one is told, of the best checkpoint."""
-    setup, chosen = run.setup, None
+    cached, index, chosen = run.cached, run.record.phase.index, None
     if best:
-        chosen = best_state(setup, state, run.directory, best["step"], int(state.step))
-    predict_held_out(setup, run.shared.programs, state, sealed, predictions, chosen)
+        chosen = best_state(run.setup, state, run.directory, best["step"], int(state.step))
+        chosen = chosen if chosen is state else cached.evaluated(chosen, index)
+    whole = (run.setup, cached.whole(state, index)) if run.setup.shifts else None
+    predict_held_out(cached.setup(index), run.shared.programs, state, sealed, predictions, chosen, whole)
 
 
 def _finish(
@@ -238,7 +253,9 @@ def _finish(
     metrics = final_metrics(run.setup, predictions)
     rows = read_metrics(run.directory / LOG)
     metrics["train_loss"] = next((row["loss"] for row in reversed(rows) if "loss" in row), None)
-    summary = run_summary(run.setup, run.clock, metrics, run.record, sealed.opened)
+    summary = run_summary(
+        run.setup, run.clock, metrics, run.record, sealed.opened, run.cached.depths, run.cached.facts()
+    )
     if best:
         summary["best"] = best
     if is_main():
