@@ -91,14 +91,22 @@ def thawed_state(setup: Setup, old: Phase, phase: Phase, state: TrainState, prog
     return thaw_state(state, program.call(state.params, numbers), old, phase)
 
 
+def step_key(setup: Setup, phase: Phase) -> tuple[Any, ...]:
+    """Returns what the body of a phase's step depends on, besides the shapes of its batch."""
+    return (*_phase_key(setup, phase), setup.augmentation)
+
+
+def step_body(setup: Setup, phase: Phase, make: Callable[..., Step] = make_train_step) -> Step:
+    """Returns the body of a phase's step, which a wrapper compiles."""
+    return make(
+        setup.training_module, phase, setup.settings, setup.preprocessing, setup.augmentation, rows=setup.wrapper.rows
+    )
+
+
 def _wrapped_step(
     setup: Setup, phase: Phase, calls: int, make: Callable[..., Step] = make_train_step
 ) -> jax.stages.Wrapped:
-    wrapper = setup.wrapper
-    step = make(
-        setup.training_module, phase, setup.settings, setup.preprocessing, setup.augmentation, rows=wrapper.rows
-    )
-    return wrapper.wrap(step, _leaf_shardings(setup, phase), calls)
+    return setup.wrapper.wrap(step_body(setup, phase, make), _leaf_shardings(setup, phase), calls)
 
 
 def _batch_shapes(setup: Setup, batch: Mapping[str, Any], calls: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -138,7 +146,7 @@ def step_program(
     batch = setup.usual_batch if batch is None else batch
     mode, shapes = setup.config["parallel"]["mode"], _batch_shapes(setup, batch, calls)
     return programs.get(
-        ("step", mode, calls, *_phase_key(setup, phase), setup.augmentation, shape_key(shapes)),
+        ("step", mode, calls, *step_key(setup, phase), shape_key(shapes)),
         lambda: _wrapped_step(setup, phase, calls),
         *_step_arguments(setup, phase, shapes),
         flops=lambda counted: _all_parts(setup, phase, counted),

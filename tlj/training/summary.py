@@ -124,6 +124,8 @@ def run_summary(
             "compile_s_by_phase": {str(index): clock.compile_s[index] for index in range(len(phases))},
             **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
             "input_wait_share": clock.charged["input_wait"] / clock.train_s if clock.train_s else None,
+            # Its seconds are then its share of those of all.
+            **({"batched_with": clock.batched_with} if clock.batched_with > 1 else {}),
         },
         "cost": {
             "devices": setup.mesh.size,
