@@ -12,7 +12,7 @@ from tlj.training.stepping import host_calls
 from tlj.training.stretch import Stretch
 from tlj.training.together.program import batches_sharding
 
-# Steps of a program, a batch for one run (on the host), and the batches of all of them on the devices.
+# Steps of a program, what one run would take for them (on the host), and what all of them take, on the devices.
 Part = tuple[int, dict[str, np.ndarray], dict[str, jax.Array]]
 
 
@@ -70,5 +70,4 @@ class Orders:
             axis = int(count > 1)
             batch = {name: np.stack([parts[order][1][name] for order in self._of_places], axis) for name in first}
         sharding = batches_sharding(self._asked[0], count, self.shared)
-        one = first if count == 1 else {name: array[0] for name, array in first.items()}
-        return count, one, jax.device_put(batch, sharding)
+        return count, first, jax.device_put(batch, sharding)
