@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -39,8 +40,17 @@ def _phase_key(setup: Setup, phase: Phase) -> tuple[Any, ...]:
     return (*_shape_key(setup), phase.structure, setup.settings)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Structure:
+    """A phase that is another only where its structure is: shapes do not depend on the numbers of its groups."""
+
+    structure: Hashable
+    phase: Phase = dataclasses.field(compare=False)
+
+
 @functools.lru_cache(maxsize=32)
-def _abstract_state(spec: Spec, phase: Phase, settings: StepSettings, mesh: Mesh) -> TrainState:
+def _abstract_state(spec: Spec, structure: _Structure, settings: StepSettings, mesh: Mesh) -> TrainState:
+    phase = structure.phase
     variables, numbers = variable_shapes(spec, settings.adapters), hyperparameters(phase)
     shapes = jax.eval_shape(lambda v, n: create_state(v, phase, settings, n), variables, numbers)
     return abstract(shapes, state_shardings(mesh, shapes))
@@ -48,7 +58,7 @@ def _abstract_state(spec: Spec, phase: Phase, settings: StepSettings, mesh: Mesh
 
 def abstract_state(setup: Setup, phase: Phase) -> TrainState:
     """Returns the shapes and shardings of a phase's state; nothing is computed."""
-    return _abstract_state(setup.spec, phase, setup.settings, setup.mesh)
+    return _abstract_state(setup.spec, _Structure(phase.structure, phase), setup.settings, setup.mesh)
 
 
 def shape_key(batch: Mapping[str, Any]) -> tuple[Any, ...]:
