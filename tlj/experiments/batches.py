@@ -40,4 +40,4 @@ def batches(kinds: Sequence[Kind], most: int) -> list[list[int]]:
             made += [piece for piece in cut if 2 * len(piece) > most]
             rest += [place for piece in cut if 2 * len(piece) <= most for place in piece]
         made += [rest[begin : begin + most] for begin in range(0, len(rest), most)]
-    return sorted(made)
+    return sorted(map(sorted, made))

@@ -58,7 +58,7 @@ class Member:
       asked: the steps that it waits for.
       key: its ``together_key``.
       order: its ``order_key``.
-      since: when it began to wait, of ``time.perf_counter``.
+      since: when it began to wait, of ``time.perf_counter``; what was taken since then has its share.
     """
 
     steps: Steps[Any]
@@ -176,5 +176,6 @@ def _share(course: _Course, members: Sequence[Member], places: Sequence[int], st
         asked.window.add_share(jax.tree.map(lambda values, place=place: values[:, place], joined), steps, runs)
         asked.clock.charged[INPUT_WAIT] += course.waited_s / runs
         asked.clock.share(member.since, steps_s / runs, course.compile_s / runs)
+        member.since = time.perf_counter()
         for flops, count in course.flops.items():
             asked.on_steps(count, flops)

@@ -97,9 +97,8 @@ class _Company:
             del self.waiting[next(iter(group))]
             members[0].steps.throw(error)
             raise
-        now = time.perf_counter()
         for member, found in zip(members, taken, strict=True):
-            member.asked, member.since = member.asked.after(found.held, found.step), now
+            member.asked = member.asked.after(found.held, found.step)
         for (number, member), found in zip(group.items(), taken, strict=True):
             if member.is_due(found):
                 del self.waiting[number]
