@@ -59,10 +59,10 @@ def alone(setups, programs, tmp_path_factory):
 
 def together(setups, directories, shared, most=MOST):
     began = [
-        functools.partial(run_steps, setup, directory, "hash", shared)
+        functools.partial(run_steps, setup, directory, "hash")
         for setup, directory in zip(setups, directories, strict=True)
     ]
-    return train_together(began, most, shared.programs, shared.stop)
+    return train_together(began, most, shared)
 
 
 def numbers(content):

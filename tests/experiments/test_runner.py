@@ -136,8 +136,8 @@ def company(monkeypatch, trained):
     """Runs that are trained together in name only: which were, by their seeds."""
     seen = []
 
-    def train_together(began, most, programs, stop):
-        batch = [begin() for begin in began]
+    def train_together(began, most, shared):
+        batch = [begin(shared) for begin in began]
         assert len(batch) <= most
         seen.append(batch)
         return [trained.failing.get(str(seed), {"metrics": {}}) for seed in batch]

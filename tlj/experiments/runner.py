@@ -153,11 +153,11 @@ def _try_together(
 ) -> set[pathlib.PurePosixPath]:
     """Trains runs together and returns the folders of those that are done; the others failed for the first time."""
 
-    def begin(run: PlannedRun) -> Steps[dict[str, Any]]:
-        return run_steps(set_up(run.config, workdir), workdir / run.folder, run.config_hash, shared)
+    def begin(run: PlannedRun, together: Surroundings) -> Steps[dict[str, Any]]:
+        return run_steps(set_up(run.config, workdir), workdir / run.folder, run.config_hash, together)
 
-    began, done = [functools.partial(begin, run) for run in runs], set()
-    for run, result in zip(runs, train_together(began, batch_runs, shared.programs, shared.stop), strict=True):
+    begins, done = [functools.partial(begin, run) for run in runs], set()
+    for run, result in zip(runs, train_together(begins, batch_runs, shared), strict=True):
         if isinstance(result, NonFiniteError):
             say(f"tlj: {result}")
             note_failure(workdir / run.folder, result)

@@ -55,6 +55,10 @@ class _Run:
     stopping: Stopping | None
     dues: Dues
 
+    def digests(self, state: TrainState) -> dict[str, str]:
+        """The digest of every parameter and statistic of a state of the run."""
+        return _digests(state, self.shared)
+
     def is_over(self, step: int) -> bool:
         """Whether the run is over at a step."""
         return step >= self.dues.steps or self.record.stopped_at is not None
@@ -142,8 +146,18 @@ def _begin(setup: Setup, directory: pathlib.Path, config_hash: str) -> tuple[dic
 def _first(setup: Setup, shared: Surroundings, variables: dict[str, Any] | None) -> tuple[TrainState, RunRecord]:
     """Returns the state of a run at step 0, with the record of its first phase."""
     variables = start_variables(setup)[0] if variables is None else variables
-    state = initial_state(setup, setup.phases[0], variables, shared.programs)
-    return state, RunRecord(PhaseRecord(state_digests(state)))
+    state, phase = initial_state(setup, setup.phases[0], variables, shared.programs), setup.phases[0]
+    if shared.commons is not None:
+        state = shared.commons.taken_up(state, variables["params"], phase)
+    digests = _digests(state, shared)
+    if shared.commons is not None:
+        shared.commons.remember(state, variables["params"], phase, digests)
+    return state, RunRecord(PhaseRecord(digests))
+
+
+def _digests(state: TrainState, shared: Surroundings) -> dict[str, str]:
+    """The digest of every parameter and statistic; what runs have in common is known, and no program can change it."""
+    return state_digests(state) if shared.commons is None else state_digests(state, shared.commons.digest_of)
 
 
 def _train(run: _Run, state: TrainState) -> Steps[TrainState]:
@@ -152,7 +166,7 @@ def _train(run: _Run, state: TrainState) -> Steps[TrainState]:
     while True:
         phase = phases[record.index]
         state = yield from _train_phase(run, state)
-        never_moved, step = check_phase_end(phase, record.start_digests, state_digests(state)), int(state.step)
+        never_moved, step = check_phase_end(phase, record.start_digests, run.digests(state)), int(state.step)
         if never_moved:
             say(f"tlj: {run.directory}: trained, but never moved: {', '.join(never_moved)}")
         if run.is_over(step):
@@ -162,7 +176,7 @@ def _train(run: _Run, state: TrainState) -> Steps[TrainState]:
             record.never_moved = sorted({*record.never_moved, *never_moved})
             return state
         state = thawed_state(setup, phase, phases[record.index + 1], state, run.shared.programs)
-        record.enter_next(step, state_digests(state), list(never_moved))
+        record.enter_next(step, run.digests(state), list(never_moved))
         if run.stopping:
             run.stopping.begin_phase()
             run.record.stopping = run.stopping.to_json()

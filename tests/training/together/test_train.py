@@ -8,7 +8,7 @@ import pytest
 from tlj.distributed import PreemptedError
 from tlj.training.non_finite import NonFiniteError
 from tlj.training.stretch import Taken
-from tlj.training.surroundings import StoppedError
+from tlj.training.surroundings import StoppedError, Surroundings
 from tlj.training.together import train
 from tlj.training.together.train import train_together
 
@@ -33,7 +33,7 @@ class Company:
         self.stop, self.taken, self.shared, self.ended, self.notices = threading.Event(), [], [], {}, False
 
     def run(self, name, start=0, end=8, program="p", fails=None):
-        def steps():
+        def steps(shared=None):
             step = start
             try:
                 while step < end:
@@ -60,7 +60,7 @@ class Company:
         return [Taken(None, end, self.notices) for _ in members]
 
     def train(self, *runs):
-        return train_together(runs, 4, None, self.stop)
+        return train_together(runs, 4, Surroundings(stop=self.stop))
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_after_a_notice_no_run_begins_and_none_of_those_that_had_takes_a_step(co
 
 
 def test_runs_that_are_to_stop_do_so_at_their_next_step(company):
-    def stop_then_run():
+    def stop_then_run(shared):
         company.stop.set()
         return (yield from company.run("b")())
 

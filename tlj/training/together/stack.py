@@ -10,10 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 from jax.sharding import NamedSharding, PartitionSpec
 
 from tlj.freezing.digests import is_frozen
 from tlj.freezing.phases import Phase
+from tlj.pretrained.initialise import is_read_once
 from tlj.training.state import TrainState
 
 Leaves = list[jax.Array]
@@ -88,6 +90,7 @@ class Commons:
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, str], jax.Array] = {}
         self._digests: dict[int, str] = {}
+        self._made_of: dict[int, tuple[Any, jax.Array]] = {}
 
     def of(self, path: str, digest: str, leaf: jax.Array) -> jax.Array:
         """Returns the array of a value.
@@ -100,6 +103,39 @@ class Commons:
         array = self._arrays.setdefault((path, digest), leaf)
         self._digests[id(array)] = digest
         return array
+
+    def digest_of(self, leaf: Any) -> str | None:
+        """Returns the digest of an array that is one of these; None for another."""
+        return self._digests.get(id(leaf))
+
+    def taken_up(self, state: TrainState, start: Mapping[str, Any], phase: Phase) -> TrainState:
+        """Returns a state whose frozen parameters are those of an earlier run that began with the very same arrays.
+
+        Args:
+          state: at step 0, whose arrays are its own.
+          start: parameters that it was made from, nested; runs of one source have those that were read once.
+          phase: that it begins in.
+        """
+        params, began = (traverse_util.flatten_dict(tree, sep="/") for tree in (state.params, start))
+        for path in params:
+            if is_frozen(phase, path) and id(began.get(path)) in self._made_of:
+                params[path] = self._made_of[id(began[path])][1]
+        return state.replace(params=traverse_util.unflatten_dict(params, sep="/"))
+
+    def remember(self, state: TrainState, start: Mapping[str, Any], phase: Phase, digests: Mapping[str, str]) -> None:
+        """Keeps the frozen parameters that runs to come may begin with, too.
+
+        Args:
+          state: of ``taken_up``.
+          start: parameters that it was made from, nested.
+          phase: that it begins in.
+          digests: of all its parameters.
+        """
+        params, began = (traverse_util.flatten_dict(tree, sep="/") for tree in (state.params, start))
+        for path, leaf in params.items():
+            if path in began and is_frozen(phase, path) and is_read_once(began[path]):
+                # What it began with stays as long as this does, or another array could have its identity.
+                self._made_of[id(began[path])] = began[path], self.of(path, digests[path], leaf)
 
     def __contains__(self, leaf: jax.Array) -> bool:
         return id(leaf) in self._digests

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlj.distributed import PreemptedError, stop_requested
+from tlj.pretrained.initialise import reading_once
 from tlj.training.non_finite import NonFiniteError
 from tlj.training.programs import Programs
 from tlj.training.stretch import Steps, Stretch
-from tlj.training.surroundings import StoppedError
+from tlj.training.surroundings import StoppedError, Surroundings
 from tlj.training.together.sameness import order_key, together_key
 from tlj.training.together.stack import Commons
 from tlj.training.together.take import Member, take_together
 
 
-def train_together(
-    runs: Sequence[Callable[[], Steps[Any]]], most: int, programs: Programs, stop: threading.Event
-) -> list[Any]:
+def train_together(runs: Sequence[Callable[[Surroundings], Steps[Any]]], most: int, shared: Surroundings) -> list[Any]:
     """Trains runs to their ends, those that are at one step of phases with one program together.
 
     A run that is behind, for it goes on from an earlier checkpoint, is taken first until it has caught up. A run that
     ends early leaves the others as they are; one whose loss is not finite fails by itself.
 
     Args:
-      runs: each begins one, such as ``run_steps``.
+      runs: each begins one in its surroundings, such as ``run_steps``.
       most: runs in one program.
-      programs: compiled programs to share.
-      stop: set to make all of them stop at their next step.
+      shared: what runs of this process share.
 
     Returns:
       What each returned, or the error of one whose loss was not finite.
@@ -41,15 +39,17 @@ def train_together(
       StoppedError: if asked to stop.
       Exception: the first that a run raised, after the others have stopped.
     """
-    company = _Company(most, programs)
+    shared = dataclasses.replace(shared, commons=Commons())
+    company = _Company(most, shared.programs, shared.commons)
     try:
-        for number, begin in enumerate(runs):
-            if stop.is_set():
-                raise StoppedError
-            if stop_requested(0):
-                raise PreemptedError("not begun, by SIGTERM; run the same command again to go on")
-            steps = begin()
-            company.go_on(number, steps, functools.partial(next, steps))
+        with reading_once():
+            for number, begin in enumerate(runs):
+                if shared.stop.is_set():
+                    raise StoppedError
+                if stop_requested(0):
+                    raise PreemptedError("not begun, by SIGTERM; run the same command again to go on")
+                steps = begin(shared)
+                company.go_on(number, steps, functools.partial(next, steps))
         while company.waiting:
             company.take()
     finally:
@@ -62,8 +62,8 @@ def train_together(
 class _Company:
     """Runs that are trained together."""
 
-    def __init__(self, most: int, programs: Programs):
-        self._most, self._programs, self._commons = most, programs, Commons()
+    def __init__(self, most: int, programs: Programs, commons: Commons):
+        self._most, self._programs, self._commons = most, programs, commons
         self.waiting: dict[int, Member] = {}
         self.results: dict[int, Any] = {}
         self.left: list[Exception] = []
