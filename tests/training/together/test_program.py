@@ -21,7 +21,7 @@ def test_what_is_frozen_is_computed_once_for_runs_that_share_their_batch(probe):
     programs, (phase,) = Programs(), probe.phases
     asked = types.SimpleNamespace(setup=probe, phase=phase)
     state = initial_state(probe, phase, start_variables(probe)[0], programs)
-    joining = [Joining(state, state_digests(state), run_keys(0), given=False)] * RUNS
+    joining = [Joining(state, state_digests(state), run_keys(0), 0, given=False)] * RUNS
     stack = stacked(joining, phase, 0, Commons(), RUNS)
     together, compiled = together_program(asked, stack, programs, probe.batches[0], 1, shared=True)
     alone, _ = step_program(probe, phase, programs)

@@ -29,7 +29,7 @@ def orders(tiny_run, monkeypatch):
 
     def make(*seeds):
         asked = [types.SimpleNamespace(setup=tiny_run(seed=seed)) for seed in seeds]
-        return Orders(asked, seeds), asked, opened
+        return Orders(asked, seeds, len(set(seeds)) == 1), asked, opened
 
     return make
 

@@ -8,7 +8,7 @@ from tlj.training.clock import Clock
 from tlj.training.compiled import initial_state, run_keys
 from tlj.training.dues import Dues
 from tlj.training.initial import start_variables
-from tlj.training.programs import Programs
+from tlj.training.programs import Programs, count_compilations
 from tlj.training.stepping import Window
 from tlj.training.stretch import Own, Stretch, Taken
 from tlj.training.summary import state_digests
@@ -60,6 +60,17 @@ def test_steps_are_taken_to_the_first_end_of_a_window_and_further_in_the_same_st
     assert row["timing"]["batched_with"] == 2
     # Its share, and no more: the rest of the time that went by was the other's.
     assert 0 < runs[0].clock.train_s < runs[0].clock.wall_s
+
+
+def test_a_run_that_leaves_changes_no_program_for_those_that_stay(member, programs):
+    # With one seed left all read the same, and the program goes on taking a batch for each.
+    runs = [member(log={"every": 2}, seed=seed) for seed in (0, 0, 1)]
+    commons = Commons()
+    go_on(runs, take_together([run.member for run in runs], commons, programs, 4))
+    with count_compilations() as compiled:
+        (first, _) = take_together([run.member for run in runs[:2]], commons, programs, 4)
+    assert not compiled
+    assert (first.held.place, first.held.stack.places) == (0, 4)
 
 
 def test_a_state_apart_shares_nothing_and_may_be_given_away(member, programs):

@@ -38,17 +38,14 @@ class Orders:
     Args:
       asked: of the run at each place.
       keys: its ``order_key``.
+      shared: whether their program takes one batch for all, which all then read.
     """
 
-    def __init__(self, asked: Sequence[Stretch], keys: Sequence[Hashable]):
+    def __init__(self, asked: Sequence[Stretch], keys: Sequence[Hashable], shared: bool):
         firsts = list(dict.fromkeys(keys))
         self._of_places = [firsts.index(key) for key in keys]
         self._asked = [asked[keys.index(key)] for key in firsts]
-
-    @property
-    def shared(self) -> bool:
-        """Whether all runs read the same."""
-        return len(self._asked) == 1
+        self.shared = shared
 
     def calls(self, calls: Sequence[tuple[int, int]]) -> Iterator[list[Part]]:
         """Yields the parts of each call; close it to let go of the readers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -29,12 +29,14 @@ class Joining:
       state: whose frozen leaves may be those of another run.
       digests: of every parameter and statistic when its phase started.
       rng: of ``run_keys``.
+      order: what decides its batches (``order_key``).
       given: whether its arrays are given away.
     """
 
     state: TrainState
     digests: Mapping[str, str]
     rng: Mapping[str, jax.Array]
+    order: Hashable
     given: bool
 
 
@@ -49,6 +51,7 @@ class Stack:
       step: that all are at, on the devices.
       rng: keys, along an axis of runs unless ``one_seed``.
       one_seed: whether all runs draw the same numbers.
+      one_order: whether all runs read the same batches; runs that leave change nothing in it, or in the program.
       shardings: of a single run's own leaves.
       places: runs that there is room for; what has no run is a copy of another.
     """
@@ -59,6 +62,7 @@ class Stack:
     step: jax.Array
     rng: Mapping[str, jax.Array]
     one_seed: bool
+    one_order: bool
     shardings: tuple[NamedSharding, ...]
     places: int
 
@@ -189,6 +193,7 @@ def stacked(joining: Sequence[Joining], phase: Phase, step: int, commons: Common
         step=jax.device_put(np.int32(step), NamedSharding(shardings[0].mesh, PartitionSpec())),
         rng=rng,
         one_seed=one_seed,
+        one_order=len({run.order for run in joining}) == 1,
         shardings=shardings,
         places=places,
     )

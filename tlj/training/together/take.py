@@ -113,10 +113,10 @@ def take_together(members: Sequence[Member], commons: Commons, programs: Program
       What it led to for each; where its own window has not ended, it is to be taken further.
     """
     asked = [member.asked for member in members]
-    stack, places = _stack_of(asked, commons, most)
+    stack, places = _stack_of(members, commons, most)
     # A place whose run has left reads what a run reads that is there.
     readers = [members[places.index(place)] if place in places else members[0] for place in range(stack.places)]
-    orders = Orders([member.asked for member in readers], [member.order for member in readers])
+    orders = Orders([member.asked for member in readers], [member.order for member in readers], stack.one_order)
     end = min(_end_of_window(one) for one in asked)
     course, step, leaves = _Course(stack, asked, programs), asked[0].step, False
     calls = calls_to(step, end, asked[0].setup.config["steps_per_call"])
@@ -136,12 +136,16 @@ def take_together(members: Sequence[Member], commons: Commons, programs: Program
     ]
 
 
-def _stack_of(asked: Sequence[Stretch], commons: Commons, most: int) -> tuple[Stack, list[int]]:
+def _stack_of(members: Sequence[Member], commons: Commons, most: int) -> tuple[Stack, list[int]]:
     """The stack that runs are in already, where they still fill a good part of it, or a new one; and their places."""
+    asked = [member.asked for member in members]
     stacks = [one.held.stack if isinstance(one.held, Among) else None for one in asked]
     if stacks[0] is not None and all(stack is stacks[0] for stack in stacks) and 4 * len(asked) > stacks[0].places:
         return stacks[0], [one.held.place for one in asked]
-    joining = [Joining(one.held.state, one.digests, one.rng, given=not isinstance(one.held, Among)) for one in asked]
+    joining = [
+        Joining(one.held.state, one.digests, one.rng, member.order, given=not isinstance(one.held, Among))
+        for one, member in zip(asked, members, strict=True)
+    ]
     return stacked(joining, asked[0].phase, asked[0].step, commons, most), list(range(len(asked)))
 
 
