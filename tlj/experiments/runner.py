@@ -78,9 +78,9 @@ def run_all(
 ) -> Outcome:
     """Trains every run that is not done, ``workers`` at a time in threads of this process.
 
-    Runs share the compiled programs, and JAX leaves Python's lock while a program runs, so two small runs on two cores
-    take less time than one after the other. A stopped or failed run leaves the others' files whole. One whose loss was
-    not finite is tried once more and then left alone: its directory says so, and the others are trained.
+    Runs share the compiled programs, and JAX leaves Python's lock while one runs, so two small runs on two cores take
+    less time than one after the other. A stopped or failed run leaves the others' files whole. One whose loss was not
+    finite is tried once more and then left alone: its directory says so, and the others are trained.
 
     Args:
       runs: the grid.
@@ -101,22 +101,15 @@ def run_all(
     """
     # Arms that have two parities in common share a run.
     runs = list({run.folder: run for run in runs}.values())
-    missing = agree([i for i, run in enumerate(runs) if not (workdir / run.folder / "summary.json").exists()])
-    given_up = [i for i in missing if is_given_up(workdir / runs[i].folder)]
-    missing = [i for i in missing if i not in given_up]
-    failed, ended, trained = [str(runs[i].folder) for i in given_up], [], []
+    missing, given_up = _left(runs, workdir)
+    failed, ended, trained = [str(run.folder) for run in given_up], [], []
     if not missing:
         return Outcome(failed=tuple(failed))
     progress = Progress(f"{len(missing)} of {len(runs)} runs", len(missing))
     shared = Surroundings(programs, threading.Event())
 
     def train(batch: Sequence[PlannedRun]) -> None:
-        if shared.stop.is_set():
-            raise StoppedError
-        if stop_requested(0):
-            # Begun, each would take a step and save it: many take longer than the deadline leaves them.
-            first = workdir / batch[0].folder
-            raise PreemptedError(f"{first}: not begun, by SIGTERM; run the same command again to go on")
+        _check_begins(workdir / batch[0].folder, shared.stop)
         if ended or (reason := ends()):
             ended.append(ended[0] if ended else reason)
             return
@@ -129,9 +122,25 @@ def run_all(
             progress.advance(last=run.about)
 
     with progress.shown():
-        together = _together([runs[i] for i in missing], workdir, batch_runs, seed_by_seed)
+        together = _together(missing, workdir, batch_runs, seed_by_seed)
         _in_threads([functools.partial(train, batch) for batch in together], workers, shared.stop)
     return Outcome(len(trained), tuple(sorted(failed)), ended[0] if ended else "")
+
+
+def _check_begins(directory: pathlib.Path, stop: threading.Event) -> None:
+    """Raises the error for a run that is not to begin any more."""
+    if stop.is_set():
+        raise StoppedError
+    if stop_requested(0):
+        # Begun, each would take a step and save it: many take longer than the deadline leaves them.
+        raise PreemptedError(f"{directory}: not begun, by SIGTERM; run the same command again to go on")
+
+
+def _left(runs: Sequence[PlannedRun], workdir: pathlib.Path) -> tuple[list[PlannedRun], list[PlannedRun]]:
+    """The runs that are to be trained, and those that have failed so often that they are not."""
+    places = agree([i for i, run in enumerate(runs) if not (workdir / run.folder / "summary.json").exists()])
+    given_up = [runs[i] for i in places if is_given_up(workdir / runs[i].folder)]
+    return [runs[i] for i in places if runs[i] not in given_up], given_up
 
 
 def _together(
