@@ -198,6 +198,9 @@ KEYS: dict[str, Key] = {
     ),
     "parallel.fsdp": Key(1, whole(1), "devices that one copy of the parameters is spread over"),
     "experiments.workers": Key(1, whole(1), "runs trained at once in this process"),
+    "experiments.batch_runs": Key(
+        1, whole(1), "runs of one shape (seeds, budgets, trials) that one vmapped program trains together"
+    ),
 }
 
 # Keys of one group, under `groups.NAME`; what is not set is as the strategy and the optimizer have it.

@@ -18,7 +18,8 @@ from tlj.errors import InputError, unknown_name
 __all__ = ["BatchOrder", "LengthOrder", "evaluation_batches", "training_batches"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+# Grain writes out what it maps with, and of every example in a reader that takes longer than reading a batch.
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class _Read:
     """From the indices of a global batch to the arrays of the rows of this host; travels to another process."""
 

@@ -99,8 +99,16 @@ class _Course:
     def train(self, runs: Sequence[PlannedRun]) -> bool:
         """Trains those that are not done, and returns whether every one was begun."""
         planned = [*self.grid.runs, *self.others, *(run for trial in self.trials for run in trial.runs)]
+        how = self.config.experiments
         outcome = run_all(
-            runs, self.workdir, self.programs, self.config.experiments.workers, lambda: self.exits.reason(planned)
+            runs,
+            self.workdir,
+            self.programs,
+            how.workers,
+            lambda: self.exits.reason(planned),
+            batch_runs=how.batch_runs,
+            # What is cut short is to have whole pairs.
+            seed_by_seed=bool(declared_exit(self.config)),
         )
         self.trained += outcome.trained
         self.failed = tuple(sorted({*self.failed, *outcome.failed}))

@@ -9,7 +9,7 @@ import pathlib
 from typing import Any
 
 from tlj.data.splits import SealedTest
-from tlj.distributed import PreemptedError, agree, barrier, check_alike, is_main, stop_requested
+from tlj.distributed import PreemptedError, agree, barrier, check_alike, is_main
 from tlj.freezing.digests import check_phase_end
 from tlj.pretrained.formats.tokenizer_files import carry_tokenizer_files
 from tlj.pretrained.runs import TOKENIZER
@@ -32,8 +32,9 @@ from tlj.training.run_logs import LOG, RunLogs
 from tlj.training.run_record import RunRecord
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
-from tlj.training.stepping import INPUT_WAIT, StepPrograms, Window, calls_from, take_call
+from tlj.training.stepping import StepPrograms, Window, calls_from
 from tlj.training.stopping import Stopping, early_stopping
+from tlj.training.stretch import Held, Own, Steps, Stretch, alone
 from tlj.training.summary import run_summary
 from tlj.training.surroundings import StoppedError, Surroundings
 
@@ -86,6 +87,14 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
       RunError: if the disk is full, or a checkpoint cannot be written.
       NonFiniteError: if a loss or gradient was not finite and the config says to stop.
     """
+    return alone(run_steps(setup, directory, config_hash, shared))
+
+
+def run_steps(setup: Setup, directory: pathlib.Path, config_hash: str, shared: Surroundings) -> Steps[dict[str, Any]]:
+    """Does what ``train_run`` does, but asks for its steps, which may be taken together with those of other runs.
+
+    Args: those of ``train_run``, which is this with every stretch taken as it comes.
+    """
     # Data that differs has another hash, and each process reads its rows from its own.
     check_alike({"the hash of config, data and source": config_hash}, "give all of them the same files")
     done, predictions = directory / "summary.json", directory / PREDICTIONS
@@ -96,17 +105,19 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
         predicted = agree(predictions.exists())
         sealed = SealedTest(setup.split.test, int(predicted and setup.config["evaluate"]["test"]))
         check_same_split(setup, directory / MANIFEST)
-        cached = CachedRun(setup, shared.programs)
+        cached = CachedRun(setup, shared.programs, shared.commons and shared.commons.digest_of)
         variables, made_of = _begin(setup, cached, directory, config_hash)
         with open_checkpoints(setup, directory, config_hash, made_of) as checkpoints:
             restored = checkpoints.restore_latest(functools.partial(abstract_state, setup))
             state, record = _going_on(cached, *restored) if restored else _first(setup, cached, shared, variables)
+            # The state has its own copy, and a run that waits for others would keep this one as long as it trains.
+            del variables, restored
             clock, step = Clock.from_json(record.clock), int(state.step)
             dues, stopping = Dues.of(setup.config, setup.phases), early_stopping(setup.config, record.stopping)
             with RunLogs(setup, directory, config_hash, step, shared.on_window) as logs:
                 run = _Run(setup, directory, shared, cached, checkpoints, record, clock, logs, stopping, dues)
                 shared.on_begin(step)
-                state = _train(run, state)
+                state = yield from _train(run, state)
         best = best_of(setup, record, directory, int(state.step)) if setup.config["evaluate"]["best"] else None
         if not predicted:
             with clock.pause("evaluate"):
@@ -136,8 +147,13 @@ def _first(
 ) -> tuple[TrainState, RunRecord]:
     """Returns the state of a run at step 0, with the record of its first phase."""
     variables = cached.above(cached.variables()[0] if variables is None else variables)
-    state = initial_state(cached.setup(0), setup.phases[0], variables, shared.programs)
-    return state, RunRecord(PhaseRecord(cached.digests(state, 0)))
+    state, phase = initial_state(cached.setup(0), setup.phases[0], variables, shared.programs), setup.phases[0]
+    if shared.commons is not None:
+        state = shared.commons.taken_up(state, variables["params"], phase)
+    digests = cached.digests(state, 0)
+    if shared.commons is not None:
+        shared.commons.remember(state, variables["params"], phase, digests)
+    return state, RunRecord(PhaseRecord(digests))
 
 
 def _going_on(cached: CachedRun, state: TrainState, record: RunRecord) -> tuple[TrainState, RunRecord]:
@@ -145,12 +161,12 @@ def _going_on(cached: CachedRun, state: TrainState, record: RunRecord) -> tuple[
     return cached.goes_on(state, record.phase.start_digests, record.phase.index), record
 
 
-def _train(run: _Run, state: TrainState) -> TrainState:
+def _train(run: _Run, state: TrainState) -> Steps[TrainState]:
     """Trains phase after phase, from where the state is to the end of the run, and checks each phase at its end."""
     phases, record, cached = run.setup.phases, run.record.phase, run.cached
     while True:
         phase = phases[record.index]
-        state = _train_phase(run, state)
+        state = yield from _train_phase(run, state)
         digests = cached.digests(state, record.index)
         never_moved, step = check_phase_end(phase, record.start_digests, digests), int(state.step)
         if never_moved:
@@ -169,8 +185,8 @@ def _train(run: _Run, state: TrainState) -> TrainState:
             run.record.stopping = run.stopping.to_json()
 
 
-def _train_phase(run: _Run, state: TrainState) -> TrainState:
-    """Steps from where the state is to the end of its phase."""
+def _train_phase(run: _Run, state: TrainState) -> Steps[TrainState]:
+    """Asks for the steps from where the state is to the end of its phase, stretch by stretch."""
     clock, record, step = run.clock, run.record.phase, int(state.step)
     if run.phase_is_over(step):
         # Restored where the phase ends: there is nothing to compile for it.
@@ -183,30 +199,29 @@ def _train_phase(run: _Run, state: TrainState) -> TrainState:
         run.shared.on_step(count)
 
     clock.begin_phase(index)
-    window = Window(clock, index, run.record.window)
+    window, stop = Window(clock, index, run.record.window), run.shared.stop
     with calls_from(setup, step, run.dues) as calls:
-        while not run.phase_is_over(step):
-            with clock.charge(INPUT_WAIT):
-                call = next(calls)
-            state = take_call(call, state, rng, programs, window, on_steps)
-            step += sum(count for count, _ in call)
-            leaves = stop_requested(step) and step < run.dues.steps
-            if run.dues.ends_window(step) or leaves:
-                _pause(run, state, step, window, leaves)
-            if run.shared.stop.is_set() and not run.is_over(step):
+        fixed = (setup, phase, record.start_digests, rng, calls, programs, window, clock, run.dues, on_steps, stop)
+        asked = Stretch(*fixed, held=Own(state), step=step)
+        while not run.phase_is_over(asked.step):
+            taken = yield asked
+            if run.dues.ends_window(taken.step) or taken.leaves:
+                _pause(run, taken.held, taken.step, window, taken.leaves)
+            if stop.is_set() and not run.is_over(taken.step):
                 raise StoppedError
-    return state
+            asked = asked.after(taken.held, taken.step)
+    return asked.held.state
 
 
-def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool) -> None:
+def _pause(run: _Run, held: Held, step: int, window: Window, leaves: bool) -> None:
     """Ends a window, and evaluates and saves where that is due; leaving, saves, and cuts a window that does not end."""
     clock, record, dues = run.clock, run.record, run.dues
     setup, index = run.cached.setup(record.phase.index), record.phase.index
     cut = not dues.ends_window(step)
-    row, rejected = window.cut(step, state) if cut else window.end(step, state)
+    row, rejected = window.cut(step, held.under_way) if cut else window.end(step, held.under_way)
     if rejected and setup.config["on_nan"] == "stop":
         phase = setup.phases[record.phase.index]
-        raise refuse(setup, phase, state, rejected[0], run.directory, run.checkpoints.latest)
+        raise refuse(setup, phase, held.apart, rejected[0], run.directory, run.checkpoints.latest)
     record.window = row if cut else {}
     if not cut:
         record.skipped += len(rejected)
@@ -214,7 +229,7 @@ def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool
     metrics: dict[str, float | None] = {}
     if dues.evaluates(step):
         with clock.pause("evaluate"):
-            metrics = validate(setup, run.shared.programs, averaged(state, setup.config))
+            metrics = validate(setup, run.shared.programs, averaged(held.state, setup.config))
             run.logs.write({"step": step, "phase": record.phase.index, **metrics})
         record.phase.observe(metrics["validation_loss"], setup.config["plateau"]["min_delta"])
         if run.stopping:
@@ -225,7 +240,7 @@ def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool
     if dues.saves(step) or ends or run.checkpoints.is_among_best(record, metrics):
         with clock.pause("checkpoint"):
             record.clock = clock.to_json()
-            run.checkpoints.save(run.cached.saved(state, index), record, metrics)
+            run.checkpoints.save(run.cached.saved(held.state, index), record, metrics)
     if record.stopped_at is not None:
         say(f"tlj: {run.directory}: stopped early at step {step}: no better {setup.config['early_stopping']['metric']}")
     if leaves:

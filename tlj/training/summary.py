@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from tlj.freezing.digests import leaf_digests
 from tlj.training.cached.flops import flops_below
@@ -23,9 +24,19 @@ from tlj.training.state import TrainState
 MOST_BATCHES = 1000
 
 
-def state_digests(state: TrainState) -> dict[str, str]:
-    """Returns the digest of every parameter and statistic, by path; every process must ask."""
-    return leaf_digests(fetch(state.params)) | leaf_digests(fetch(state.batch_stats))
+def state_digests(state: TrainState, known: Callable[[Any], str | None] = lambda leaf: None) -> dict[str, str]:
+    """Returns the digest of every parameter and statistic, by path; every process must ask.
+
+    Args:
+      state: of the run.
+      known: returns the digest of an array that nothing can have changed since it was taken; None for any other.
+    """
+    digests: dict[str, str] = {}
+    for tree in (state.params, state.batch_stats):
+        leaves = traverse_util.flatten_dict(tree, sep="/")
+        told = {path: digest for path, leaf in leaves.items() if (digest := known(leaf)) is not None}
+        digests |= told | leaf_digests(fetch({path: leaf for path, leaf in leaves.items() if path not in told}))
+    return digests
 
 
 def parameter_sizes(setup: Setup) -> dict[str, int]:
@@ -135,6 +146,8 @@ def run_summary(
             "compile_s_by_phase": {str(index): clock.compile_s[index] for index in range(len(phases))},
             **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
             "input_wait_share": clock.charged["input_wait"] / clock.train_s if clock.train_s else None,
+            # Its seconds are then its share of those of all.
+            **({"batched_with": clock.batched_with} if clock.batched_with > 1 else {}),
         },
         "cost": {
             "devices": setup.mesh.size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -68,10 +68,12 @@ class CachedRun:
     Args:
       setup: of the run.
       programs: compiled programs to share.
+      known: returns the digest of an array that nothing can have changed since it was taken; None for any other.
     """
 
-    def __init__(self, setup: Setup, programs: Programs):
+    def __init__(self, setup: Setup, programs: Programs, known: Callable[[Any], str | None] | None = None):
         self._setup, self._programs, self.depths = setup, programs, depths_of(setup)
+        self._known = known or (lambda leaf: None)
         self._setups: dict[int | None, Setup] = {None: setup}
         delta = delta_of(setup)
         self._left_out = delta.left_out if delta else frozenset()
@@ -170,7 +172,7 @@ class CachedRun:
 
     def digests(self, state: TrainState, index: int) -> dict[str, str]:
         """Returns the digest of every parameter and statistic, by path; those on the host cannot have changed."""
-        found = state_digests(state)
+        found = state_digests(state, self._known)
         return found if self.depths[index] is None else {**self._start.digests, **found}
 
     def facts(self) -> list[dict[str, Any]]:
