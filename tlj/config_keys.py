@@ -36,6 +36,7 @@ _WARMUP = Kind("a length such as '10 steps', '0.5 epochs' or '2000 examples'", w
 _RULES = Kind('a list of (pattern, group) pairs, such as (("head/.*", "head"), (".*", "frozen"))', rules)
 _FRACTION = number("a number between 0 and 1, ends excluded", lambda x: 0 < x < 1)
 _SHARE = number("a number from 0 to below 1", lambda x: 0 <= x < 1)
+_DISK_SHARE = number("a number above 0, at most 1", lambda x: 0 < x <= 1)
 _YES_NO = Kind("true or false", yes_no)
 _POSITIVE = number("a number above 0", lambda x: x > 0)
 _NOT_NEGATIVE = number("a number of at least 0", lambda x: x >= 0)
@@ -188,6 +189,11 @@ KEYS: dict[str, Key] = {
     "checkpoint.background": Key(True, _YES_NO, "whether a checkpoint is written while training goes on"),
     "checkpoint.deadline": Key(25.0, _SECONDS, "seconds after SIGTERM by which the process has ended, saved or not"),
     "checkpoint.keep": Key("all", _KEEP, "what one holds: all, or trainable: all but what never trains, a small delta"),
+    "cache.activations": Key(
+        "none", one_of("none", "float32", "bfloat16"), "keeps activations at the freeze boundary, in this type; or none"
+    ),
+    "cache.views": Key(0, whole(0), "fixed augmented views of each training example that are cached; 0: none"),
+    "cache.disk_share": Key(0.5, _DISK_SHARE, "largest share of the free disk that cached activations may take"),
     "log.every": Key(50, whole(1), "steps per line of metrics and per timing window"),
     "log.seconds": Key(10.0, _SECONDS, "seconds between lines of progress where there is no terminal"),
     "log.tensorboard": Key(True, _YES_NO, "whether event files for TensorBoard are written"),
@@ -198,6 +204,9 @@ KEYS: dict[str, Key] = {
     ),
     "parallel.fsdp": Key(1, whole(1), "devices that one copy of the parameters is spread over"),
     "experiments.workers": Key(1, whole(1), "runs trained at once in this process"),
+    "experiments.batch_runs": Key(
+        1, whole(1), "runs of one shape (seeds, budgets, trials) that one vmapped program trains together"
+    ),
 }
 
 # Keys of one group, under `groups.NAME`; what is not set is as the strategy and the optimizer have it.

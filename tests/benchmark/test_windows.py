@@ -21,6 +21,19 @@ def test_a_later_phase_can_be_timed_as_well_as_the_first(setup):
     assert all(stepper.window(2) > 0 for stepper in steppers)
 
 
+def test_a_step_from_cached_activations_is_timed_without_any_being_extracted(one_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLJ_CACHE", str(tmp_path))
+    plain = {"strategy": "last_blocks:1", "data": {"augment": {"shift": 0}}}
+    programs = Programs()
+    cached, whole = (
+        Stepper(setup, setup.phases[0], programs)
+        for setup in (one_run(**plain, cache={"activations": "float32"}), one_run(**plain))
+    )
+    assert cached.program.flops < 0.8 * whole.program.flops
+    assert cached.window(2) > 0
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_window_leaves_no_state_behind_and_compiles_nothing_anew(setup):
     stepper = Stepper(setup, setup.phases[1], Programs())
     stepper.window(1)

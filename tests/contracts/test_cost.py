@@ -7,12 +7,15 @@ per parameter (clipping, the optimizer) weighs as little as it does in practice.
 
 import functools
 
+import flax
 import jax
 import optax
 import pytest
 
 from tlj.freezing.partition import split
-from tlj.training.compiled import abstract_state, run_keys, step_program
+from tlj.training.cached.extract import depths_of
+from tlj.training.cached.run import from_activations
+from tlj.training.compiled import abstract_state, lower_step, run_keys, step_program
 from tlj.training.inputs import evaluation_inputs
 from tlj.training.programs import Programs
 
@@ -70,6 +73,22 @@ def flops(real):
 )
 def test_a_step_costs_what_it_trains(flops, family, strategy):
     assert flops(family, strategy) / flops(family, "full") == pytest.approx(EXPECTED[strategy], abs=0.02)
+
+
+def test_from_cached_activations_a_step_costs_the_blocks_that_train(real, flops):
+    # ViT-S/16: forward and backward of 4 of 12 blocks, and nothing of the embedding and the 8 below.
+    small = {"model": {"settings": {"width": 384, "heads": 6}}, "data": {"source": "synthetic:224x10"}}
+    setup = real("vit", "last_blocks:4", small, {"cache": {"activations": "float32"}})
+    cached = from_activations(setup, *depths_of(setup))
+    full = real("vit", "full", small)
+    counted = [lower_step(each, each.phases[0]).cost_analysis()["flops"] for each in (cached, full)]
+    assert counted[0] / counted[1] == pytest.approx(4 / 12, rel=0.03)
+    assert counted[0] / counted[1] < 1.2 * 0.325
+    taken = flax.traverse_util.flatten_dict(abstract_state(cached, cached.phases[0]).params, sep="/")
+    assert {path.split("/")[1] for path in taken if path.startswith("backbone/")} == {
+        *(f"block{i}" for i in range(8, 12)),
+        "norm",
+    }
 
 
 def test_the_head_of_a_resnet_costs_little_more_than_a_third(flops):

@@ -48,8 +48,8 @@ def test_a_notice_that_is_not_followed_in_time_ends_the_process_all_the_same(pro
     workdir = tmp_path / "run"
     script = f"""
 import time
-from tlj.training import loop
-loop.stop_requested = lambda step: time.sleep(1000)
+from tlj.training import stretch
+stretch.stop_requested = lambda step: time.sleep(1000)
 from tlj.cli import main
 raise SystemExit(main({train_words(tmp_path, workdir, checkpoint={"deadline": 1.0})!r}))
 """

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlj.data.balance import BalancedEpochs
-from tlj.data.order import BatchOrder, LengthOrder
+from tlj.data.order import BatchOrder, LengthOrder, ViewOrder
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 sizes = {"count": st.integers(1, 40), "batch_size": st.integers(1, 50), "seed": st.integers(0, 2**31)}
@@ -114,3 +114,14 @@ def test_orders_travel_to_another_process():
     for order in (shuffled(20, 6, 0, 9), by_length(20, 6, 0, 9), by_length(20, 6, 0, 9, balanced=True)):
         before = all_batches(order)
         np.testing.assert_array_equal(all_batches(pickle.loads(pickle.dumps(order))), before)
+
+
+def test_views_are_drawn_by_seed_and_step_and_leave_the_order_as_it_is():
+    plain = shuffled(30, 10, 0, 40)
+    views = ViewOrder(plain, 0, 3, 10_000)
+    assert len(views) == 40
+    stream = all_batches(views)
+    np.testing.assert_array_equal(stream % 10_000, all_batches(plain))
+    assert set(np.unique(stream // 10_000)) == {1, 2, 3}
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(views))[7], views[7])
+    assert not np.array_equal(all_batches(ViewOrder(plain, 1, 3, 10_000)), stream)

@@ -2,10 +2,12 @@ import contextlib
 import json
 import re
 
+import jax
 import pytest
 
 from tlj.errors import InputError
-from tlj.experiments.checks import check_before_work, check_prices, declared_rules
+from tlj.experiments import checks
+from tlj.experiments.checks import check_batch_runs, check_before_work, check_prices, declared_rules
 from tlj.experiments.description import describe
 from tlj.experiments.grid import make_grid
 
@@ -145,3 +147,24 @@ def test_a_comparison_whose_runs_open_no_test_is_refused(tiny_config, tmp_path):
     config = tiny_config(tmp_path, **{"arms": ("scratch", "full"), "evaluate.test": False})
     with pytest.raises(InputError, match="config.evaluate.test: a comparison is judged on the test split"):
         check_before_work(config, make_grid(config), tmp_path)
+
+
+def test_runs_cannot_be_trained_together_by_pmap(tiny_config, tmp_path):
+    together = {"experiments": {"batch_runs": 4}}
+    check_batch_runs(tiny_config(tmp_path, **together))
+    check_batch_runs(tiny_config(tmp_path, parallel={"mode": "pmap"}))
+    with pytest.raises(InputError, match="batch_runs: runs are trained together by jit alone"):
+        check_batch_runs(tiny_config(tmp_path, parallel={"mode": "pmap"}, **together))
+
+
+def test_runs_are_trained_together_in_one_process_and_with_keys_that_vmap_leaves_alone(
+    tiny_config, tmp_path, monkeypatch
+):
+    config = tiny_config(tmp_path, experiments={"batch_runs": 4})
+    with monkeypatch.context() as patch:
+        patch.setattr(checks.jax, "process_count", lambda: 2)
+        with pytest.raises(InputError, match="in one process, and there are 2"):
+            check_batch_runs(config)
+    monkeypatch.setattr(checks, "key", lambda seed, name: jax.random.key(seed, impl="rbg"))
+    with pytest.raises(InputError, match="keys of rbg would draw other numbers"):
+        check_batch_runs(config)

@@ -2,6 +2,7 @@ import json
 import pathlib
 import re
 import threading
+import types
 
 import pytest
 
@@ -128,6 +129,51 @@ def test_a_run_that_saves_after_a_notice_leaves_the_others_the_time_to_save(runs
     with pytest.raises(PreemptedError, match="0 at step 7"):
         run_all(runs[:2], tmp_path, Programs(), 2)
     assert saved == ["0", "1"]
+
+
+@pytest.fixture
+def company(monkeypatch, trained):
+    """Runs that are trained together in name only: which were, by their seeds."""
+    seen = []
+
+    def train_together(began, most, shared):
+        batch = [begin(shared) for begin in began]
+        assert len(batch) <= most
+        seen.append(batch)
+        return [trained.failing.get(str(seed), {"metrics": {}}) for seed in batch]
+
+    def run_steps(setup, directory, config_hash, shared):
+        return int(directory.name)
+
+    monkeypatch.setattr(runner, "set_up", lambda config, base: types.SimpleNamespace(config=config, phases=[None]))
+    monkeypatch.setattr(runner, "together_key", lambda setup, phase: setup.config["seed"] == 1)
+    monkeypatch.setattr(runner, "order_key", lambda setup: None)
+    monkeypatch.setattr(runner, "run_steps", run_steps)
+    monkeypatch.setattr(runner, "train_together", train_together)
+    return seen
+
+
+def test_runs_of_one_program_are_trained_together_and_the_odd_one_by_itself(runs, trained, company, tmp_path):
+    asked = []
+    outcome = run_all(runs, tmp_path, Programs(), 1, lambda: asked.append(len(trained.seen)) or "", batch_runs=3)
+    assert outcome == Outcome(trained=6)
+    assert company == [[0, 2, 3], [4, 5]]
+    assert trained.seen == [1]
+    # Whether a comparison is to end is asked before each batch.
+    assert len(asked) == 3
+
+
+def test_seed_by_seed_only_runs_of_one_seed_are_trained_together(runs, trained, company, tmp_path):
+    run_all(runs, tmp_path, Programs(), 1, batch_runs=3, seed_by_seed=True)
+    assert (company, trained.seen) == ([], [0, 1, 2, 3, 4, 5])
+
+
+def test_one_of_those_trained_together_that_diverges_is_tried_once_more_by_itself(runs, trained, company, tmp_path):
+    trained.failing["2"] = NonFiniteError("the loss was not finite at step 3")
+    outcome = run_all(runs, tmp_path, Programs(), 1, batch_runs=5)
+    assert outcome == Outcome(trained=5, failed=(str(runs[2].folder),))
+    assert (company, trained.seen) == ([[0, 2, 3, 4, 5]], [2, 1])
+    assert json.loads((tmp_path / runs[2].folder / "failed.json").read_text())["attempts"] == 2
 
 
 def test_a_run_directory_of_another_config_is_refused(tmp_path):

@@ -13,7 +13,14 @@ from tlj.errors import InputError
 from tlj.models.resnet import ResNetSpec
 from tlj.models.vit import ViTSpec
 from tlj.pretrained import initialise
-from tlj.pretrained.initialise import initial_variables, mean_var_params, moments, scratch_variables
+from tlj.pretrained.initialise import (
+    initial_variables,
+    is_read_once,
+    mean_var_params,
+    moments,
+    reading_once,
+    scratch_variables,
+)
 from tlj.pretrained.load_plan import INITS
 from tlj.pretrained.load_report import array_hash
 from tlj.pretrained.source import PretrainedSource, source_of_variables
@@ -285,3 +292,30 @@ def test_inits_that_need_a_source_say_so_and_unknown_ones_are_named():
             initial_variables(init, SPECS["vit"], None, 0)
     with pytest.raises(InputError, match=r"unknown init 'pretraind'; did you mean 'pretrained'"):
         initial_variables("pretraind", SPECS["vit"], None, 0)
+
+
+def test_a_source_is_read_once_for_all_models_that_are_loaded_together(vit_source):
+    read = []
+
+    def counted(path, leaf):
+        def note():
+            read.append(path)
+            return leaf.read()
+
+        return dataclasses.replace(leaf, read=note)
+
+    leaves = {path: counted(path, leaf) for path, leaf in vit_source.leaves.items()}
+    source = dataclasses.replace(vit_source, leaves=leaves)
+    with reading_once():
+        (first, report), (second, again) = (
+            initial_variables("pretrained", source.spec, source, seed) for seed in (0, 1)
+        )
+        # What the model does not take is read for its hash alone.
+        assert len(taken := [path for path in read if "backbone" in path]) == len(set(taken)) > 0
+        kernels = [variables["params"]["backbone"]["block0"]["mlp"]["up"]["kernel"] for variables in (first, second)]
+        assert kernels[0] is kernels[1]
+        assert is_read_once(kernels[0])
+        assert not is_read_once(first["params"]["head"]["kernel"])
+    assert report == again == initial_variables("pretrained", source.spec, source, 0)[1]
+    assert not is_read_once(kernels[0])
+    jax.tree.map(np.testing.assert_array_equal, first, initial_variables("pretrained", source.spec, source, 0)[0])

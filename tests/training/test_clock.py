@@ -33,6 +33,27 @@ def test_a_wait_for_input_stays_in_its_window_and_is_charged(now):
     assert clock.charged["input_wait"] == 3.0
 
 
+def test_the_time_of_other_runs_is_in_nothing_but_for_a_share(now):
+    clock = Clock()
+    clock.begin_phase(1)
+    now[0] += 2.0
+    begun = now[0]
+    now[0] += 90.0
+    # Of the 90 seconds this run had 10 of steps, and 5 were for what was compiled for it.
+    clock.share(begun, steps_s=10.0, compile_s=5.0)
+    assert clock.end(30) == pytest.approx(12.0 / 30)
+    assert (clock.train_s, clock.wall_s) == (12.0, 17.0)
+    assert (clock.charged["compile"], clock.compile_s[1]) == (5.0, 5.0)
+
+
+def test_a_clock_remembers_with_how_many_others_the_run_was_trained():
+    clock = Clock()
+    assert "batched_with" not in clock.to_json()
+    clock.batched_with = 7
+    assert Clock.from_json(json.loads(json.dumps(clock.to_json()))).batched_with == 7
+    assert Clock.from_json(Clock().to_json()).batched_with == 1
+
+
 def test_the_step_time_is_the_median_of_windows(now):
     clock = Clock()
     for steps, seconds in ((50, 5.0), (50, 10.0), (50, 500.0)):

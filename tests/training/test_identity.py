@@ -39,6 +39,7 @@ def test_only_how_a_run_is_carried_out_makes_no_other_run():
         *("parallel.mode", "parallel.fsdp", "parallel.batch_per_device"),
         *("checkpoint.background", "checkpoint.deadline", "log.seconds", "log.tensorboard", "log.wandb"),
         *("evaluate.test", "evaluate.best", "evaluate.shifts"),
+        *("cache.activations", "cache.views", "cache.disk_share"),
     }
 
 
@@ -48,6 +49,22 @@ def test_a_key_that_older_runs_lack_makes_another_run_only_where_it_says_somethi
     before = {**now, "evaluate": {k: v for k, v in now["evaluate"].items() if k not in ("test", "best", "shifts")}}
     assert run_hash(now) == run_hash(before)
     assert run_hash({**now, "evaluate": {**now["evaluate"], **changed}}) != run_hash(before)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "cache", "other"),
+    [
+        ("float32", {"activations": "float32", "disk_share": 0.1}, False),
+        ("bfloat16", {"activations": "bfloat16"}, False),
+        ("float32", {"activations": "bfloat16"}, True),
+        ("float32", {"activations": "float32", "views": 2}, True),
+    ],
+)
+def test_cached_activations_make_another_run_where_they_are_rounded_or_are_of_views(dtype, cache, other):
+    now = {**resolved(), "dtype": dtype}
+    before = {key: value for key, value in now.items() if key != "cache"}
+    assert run_hash(now) == run_hash(before)
+    assert (run_hash({**now, "cache": {**now["cache"], **cache}}) != run_hash(before)) == other
 
 
 @pytest.mark.parametrize("data", [{"test_fraction": 0.3}, {"balance": "loss"}, {"text": {"buckets": 3}}])

@@ -150,7 +150,7 @@ def test_a_run_in_which_something_else_changes_a_frozen_leaf_fails(tiny_run, pro
     train_phase = loop._train_phase
 
     def tampering(*arguments):
-        state = train_phase(*arguments)
+        state = yield from train_phase(*arguments)
         kernel = state.params["backbone"]["block0"]["mlp"]["up"]["kernel"]
         state.params["backbone"]["block0"]["mlp"]["up"]["kernel"] = kernel.at[0, 0].add(1e-6)
         return state
@@ -259,7 +259,7 @@ def test_a_frozen_leaf_that_changes_in_an_early_phase_fails_the_run_when_that_ph
 
     def tampering(run, state):
         assert run.record.phase.index == 0, "the next phase was begun"
-        state = train_phase(run, state)
+        state = yield from train_phase(run, state)
         kernel = state.params["backbone"]["block0"]["mlp"]["up"]["kernel"]
         state.params["backbone"]["block0"]["mlp"]["up"]["kernel"] = kernel.at[0, 0].add(1e-6)
         return state

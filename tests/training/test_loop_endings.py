@@ -8,7 +8,7 @@ import pytest
 from tlj.distributed import PreemptedError
 from tlj.errors import RunError
 from tlj.pretrained.find_checkpoint import checkpoint_steps
-from tlj.training import checkpoints, loop
+from tlj.training import checkpoints, stretch
 from tlj.training.loop import Surroundings, train_run
 from tlj.training.non_finite import NonFiniteError
 from tlj.training.programs import Programs
@@ -23,7 +23,7 @@ def programs():
 
 
 def notices_at(monkeypatch, *steps):
-    monkeypatch.setattr(loop, "stop_requested", lambda step: step in steps)
+    monkeypatch.setattr(stretch, "stop_requested", lambda step: step in steps)
 
 
 def assert_same(directory, expected):

@@ -13,7 +13,7 @@ from tlj.training import stepping
 from tlj.training.clock import Clock
 from tlj.training.dues import Dues
 from tlj.training.programs import Program, Programs
-from tlj.training.stepping import INPUT_WAIT, StepPrograms, Window, calls_from, take_call
+from tlj.training.stepping import INPUT_WAIT, StepPrograms, Window, calls_from, host_calls, take_call
 
 
 @pytest.fixture
@@ -121,6 +121,25 @@ def test_a_call_of_several_steps_counts_as_so_many():
     window.add(jax.tree.map(lambda *values: jnp.stack(values), *(metrics(loss, rate=loss) for loss in (2.0, 6.0))), 2)
     row, _ = window.end(3, {})
     assert (row["loss"], row["learning_rate"]) == (3.0, {"head": 6.0})
+
+
+def test_a_window_of_steps_taken_with_other_runs_says_with_how_many():
+    clock = Clock()
+    window = Window(clock, 0)
+    rates = {"head": np.array([0.1, 0.2], np.float32)}
+    window.add_share({"loss": np.array([2.0, 4.0]), "accepted": np.ones(2, bool), "learning_rate": rates}, 2, runs=5)
+    row, _ = window.end(2, ())
+    assert (row["loss"], row["timing"]["batched_with"], clock.batched_with) == (3.0, 5, 5)
+    assert row["learning_rate"] == {"head": pytest.approx(0.2)}
+    window.add(metrics(1.0), 1)
+    assert "batched_with" not in window.end(3, {})[0]["timing"]
+
+
+def test_batches_for_several_runs_stay_on_the_host(setup):
+    with host_calls(setup, [(4, 1)]) as calls:
+        (((count, batch),),) = calls
+    assert (count, type(batch["image"])) == (1, np.ndarray)
+    np.testing.assert_array_equal(batch["image"], setup.batches[4]["image"])
 
 
 def test_steps_that_were_not_accepted_are_named_and_in_no_mean():

@@ -31,6 +31,8 @@ def what_is_measured(setups: Mapping[str, Setup]) -> dict[str, Any]:
         "model": describe_model(setup.spec, setup.preprocessing),
         "dtype": setup.dtype,
         "global_batch_size": setup.config["global_batch_size"],
+        # Comparisons that are older know nothing of it.
+        **({"cache": cache} if (cache := setup.config["cache"]["activations"]) != "none" else {}),
     }
 
 

@@ -15,6 +15,9 @@ from jaxtyping import Float
 
 from tlj.distributed import agree
 from tlj.freezing.phases import Phase
+from tlj.training.cached.extract import depths_of
+from tlj.training.cached.parts import above
+from tlj.training.cached.run import from_activations
 from tlj.training.clock import SHORTEST_WINDOW
 from tlj.training.compiled import initial_state, run_keys, step_program
 from tlj.training.initial import run_variables
@@ -49,10 +52,13 @@ class Stepper:
       setup: of the run.
       phase: of the run.
       programs: compiled programs to share.
-      batch: rows of this process on the host; None is a usual one of the run.
+      batch: inputs, the rows of this process on the host; None is a usual one of the run, of whatever steps start from.
     """
 
     def __init__(self, setup: Setup, phase: Phase, programs: Programs, batch: Mapping[str, np.ndarray] | None = None):
+        if batch is None:
+            # Where a run starts from cached activations, noise stands in for them: nothing is extracted to be timed.
+            setup = from_activations(setup, depths_of(setup)[setup.phases.index(phase)])
         self.setup, self.phase, self.programs = setup, phase, programs
         self._batch = setup.usual_batch if batch is None else batch
         self.program, _ = step_program(setup, phase, programs, self._batch)
@@ -73,6 +79,8 @@ class Stepper:
         wrapper = self.setup.wrapper
         batch = wrapper.put(self._batch, 1)
         variables, _ = run_variables("scratch", self.setup.spec, None, seed, adapters=adapters)
+        if self.setup.cached:
+            variables = above(variables, self.setup.spec, self.setup.cached.depth)
         state = initial_state(self.setup, self.phase, variables, self.programs)
         del variables
         state = self._take(state, batch, warm_up)

@@ -12,8 +12,8 @@ from jaxtyping import Int
 
 from tlj.streams import generator
 
-# Positions in the ``data`` stream; 0, 1 and 3 are those of the splits, 5 and 6 those of ``balance``.
-_EPOCHS, _WINDOWS = 2, 4
+# Positions in the ``data`` stream; 0, 1 and 3 are those of the splits, 5 and 6 those of ``balance``, 7 of screening.
+_EPOCHS, _WINDOWS, _VIEWS = 2, 4, 8
 LARGEST_WINDOW = 512
 
 Epochs = Callable[[int], Int[np.ndarray, " n"]]
@@ -127,3 +127,28 @@ class LengthOrder:
 
     def __getitem__(self, step: int) -> Int[np.ndarray, " batch"]:
         return self._batches(step // self.window)[step % self.window]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ViewOrder:
+    """The batches of an order, each example as one of its fixed views, which is drawn anew at every step.
+
+    Attributes:
+      order: of the examples.
+      seed: of the run.
+      views: of every example, from 1.
+      examples: of the source: view v of example i is v * examples + i.
+    """
+
+    order: Order
+    seed: int
+    views: int
+    examples: int
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, step: int) -> Int[np.ndarray, " batch"]:
+        indices = self.order[step]
+        drawn = generator(self.seed, "data", _VIEWS, step).integers(1, self.views + 1, len(indices))
+        return drawn * self.examples + indices

@@ -11,14 +11,15 @@ from jaxtyping import Bool, Int
 
 from tlj.data.balance import BALANCES, BalancedEpochs, weighing
 from tlj.data.label_scale import label_scale
-from tlj.data.order import BatchOrder, LengthOrder, Order
+from tlj.data.order import BatchOrder, LengthOrder, Order, ViewOrder
 from tlj.data.sources import Reader
 from tlj.errors import InputError, unknown_name
 
 __all__ = ["BatchOrder", "LengthOrder", "evaluation_batches", "training_batches"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+# Grain writes out what it maps with, and of every example in a reader that takes longer than reading a batch.
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class _Read:
     """From the indices of a global batch to the arrays of the rows of this host; travels to another process."""
 
@@ -58,6 +59,7 @@ def training_batches(
     labels: Int[np.ndarray, " examples"] | None = None,
     host: int = 0,
     hosts: int = 1,
+    views: int = 0,
 ) -> grain.MapDataset:
     """Returns the training batches of a run as a Grain data set with random access by step.
 
@@ -76,6 +78,8 @@ def training_batches(
         part (``tlj.data.label_scale``).
       host: number of this process.
       hosts: number of processes.
+      views: that the reader has of every example besides the example itself, which one of them then stands for, drawn
+        anew at every step: view v of example i is the index v * examples + i, v from 1; 0: it has none.
 
     Raises:
       InputError: for a balance that does not exist, or a batch that does not divide over the hosts.
@@ -93,6 +97,8 @@ def training_batches(
     order = training_order(
         reader, examples, batch_size=batch_size, seed=seed, steps=steps, balance=balance, labels=labels
     )
+    if views:
+        order = ViewOrder(order, seed, views, len(labels))
     each = batch_size // hosts
     batches = grain.MapDataset.source(order).map(_Read(reader, slice(host * each, (host + 1) * each)))
     if labels is not None and (scale := label_scale(labels, examples)):

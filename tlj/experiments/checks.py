@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from tlj import config as configuration
@@ -21,6 +22,8 @@ from tlj.experiments.screening import source_data
 from tlj.experiments.tuning import check_tuning, describe_search, first_trials
 from tlj.metric_names import judged_metric
 from tlj.named_paths import named_path
+from tlj.streams import key
+from tlj.training.cached.room import check_room_of_all
 from tlj.training.setup import Setup, set_up
 
 
@@ -96,6 +99,28 @@ def check_prices(config: ConfigDict) -> None:
         raise InputError("dollars are to end it, and nothing says what an hour costs", where="config.prices", do=do)
 
 
+def check_batch_runs(config: ConfigDict) -> None:
+    """Checks that runs can be trained together as a config says.
+
+    Raises:
+      InputError: where they cannot on these devices, or would not draw the numbers that they draw by themselves.
+    """
+    if config.experiments.batch_runs == 1:
+        return
+    where = "config.experiments.batch_runs"
+    if config.parallel.mode == "pmap":
+        what = "runs are trained together by jit alone"
+        raise InputError(what, where=where, do="set it to 1, or config.parallel.mode to jit")
+    if jax.process_count() > 1:
+        what = f"runs are trained together in one process, and there are {jax.process_count()}"
+        raise InputError(what, where=where, do="set it to 1")
+    # Another generator gives other numbers under vmap than by itself; ``tlj.streams.key`` fixes the one that does not.
+    drawn = str(jax.random.key_impl(key(0, "dropout")))
+    if drawn != "threefry2x32":
+        what = f"keys of {drawn} would draw other numbers for runs together than for each by itself"
+        raise InputError(what, where=where, do="set it to 1, or use threefry keys")
+
+
 def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> dict[str, Setup]:
     """Sets every run up without training anything, so that a mistake in the last arm costs no work on the first.
 
@@ -116,6 +141,7 @@ def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> 
     _check_workdir(config, grid, workdir)
     check_tuning(config, grid)
     check_prices(config)
+    check_batch_runs(config)
     setups = {}
     for run in grid.runs:
         if not config.tuning.trials:
@@ -134,6 +160,9 @@ def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> 
         set_up(_known(trial.runs[0], grid), workdir, needs_source=not grid.source)
     if grid.source:
         _check_source(config, grid.source, workdir, next(iter(setups.values())))
+    if not (workdir / "source" / "summary.json").exists():
+        # Of a source that was trained there may be activations already: each run asks for the room of what is missing.
+        check_room_of_all(setups.values(), len(config.seeds))
     # What is screened is looked at after the source is trained: a mistake in its name is told before.
     source_data(config, grid, next(iter(setups.values())).spec)
     return setups

@@ -49,12 +49,18 @@ def _print_label_tables(setups: Mapping[str, Setup]) -> None:
             )
 
 
-def _measure_step_times(grid: Grid, workdir: pathlib.Path, programs: Programs) -> None:
+def _timed(config: Mapping[str, Any], seconds: bool) -> dict[str, Any]:
+    """The config of a run whose steps are timed; of a parity of seconds, as steps that start from inputs."""
+    # Activations are cached or not as a machine has room: how much an arm may train must not hang on that.
+    return {**config, "cache": {**config["cache"], "activations": "none", "views": 0}} if seconds else dict(config)
+
+
+def _measure_step_times(grid: Grid, workdir: pathlib.Path, programs: Programs, seconds: bool) -> None:
     """Writes ``step_time.json``, unless it is there for these arms, this model and this device."""
     path = workdir / "step_time.json"
     done = [run for run in grid.runs if agree((workdir / run.folder / "summary.json").exists())]
     firsts = {run.arm.name: run for run in reversed(done)}
-    setups = {name: set_up(run.config, workdir) for name, run in firsts.items()}
+    setups = {name: set_up(_timed(run.config, seconds), workdir) for name, run in firsts.items()}
     summaries: dict[str, list[dict[str, Any]]] = {name: [] for name in setups}
     for run in done:
         summaries[run.arm.name].append(json.loads((workdir / run.folder / "summary.json").read_text()))
@@ -93,8 +99,16 @@ class _Course:
     def train(self, runs: Sequence[PlannedRun]) -> bool:
         """Trains those that are not done, and returns whether every one was begun."""
         planned = [*self.grid.runs, *self.others, *(run for trial in self.trials for run in trial.runs)]
+        how = self.config.experiments
         outcome = run_all(
-            runs, self.workdir, self.programs, self.config.experiments.workers, lambda: self.exits.reason(planned)
+            runs,
+            self.workdir,
+            self.programs,
+            how.workers,
+            lambda: self.exits.reason(planned),
+            batch_runs=how.batch_runs,
+            # What is cut short is to have whole pairs.
+            seed_by_seed=bool(declared_exit(self.config)),
         )
         self.trained += outcome.trained
         self.failed = tuple(sorted({*self.failed, *outcome.failed}))
@@ -175,7 +189,7 @@ def _run_through(course: _Course) -> None:
         course.describe()
         if not course.train(course.grid.runs):
             return
-    _measure_step_times(course.grid, workdir, course.programs)
+    _measure_step_times(course.grid, workdir, course.programs, "seconds" in config.parities)
     measure_drift(config, course.grid, workdir, course.programs)
     for parity in ("flops", "seconds"):
         if parity in config.parities:

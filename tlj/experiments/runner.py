@@ -15,16 +15,22 @@ import jax
 
 from tlj.distributed import PreemptedError, agree, stop_requested
 from tlj.errors import InputError
+from tlj.experiments.batches import Kind, batches
 from tlj.experiments.failures import forget_failure, is_given_up, note_failure
 from tlj.experiments.grid import PlannedRun
 from tlj.progress import Progress, say
+from tlj.training.cached.extract import depths_of
+from tlj.training.cached.run import from_activations
 from tlj.training.identity import decisive
-from tlj.training.loop import train_run
+from tlj.training.loop import run_steps, train_run
 from tlj.training.non_finite import NonFiniteError
 from tlj.training.programs import Programs
 from tlj.training.run_progress import RunProgress
 from tlj.training.setup import set_up
+from tlj.training.stretch import Steps
 from tlj.training.surroundings import StoppedError, Surroundings
+from tlj.training.together.sameness import order_key, together_key
+from tlj.training.together.train import train_together
 
 
 def check_same_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -68,20 +74,25 @@ def run_all(
     programs: Programs,
     workers: int,
     ends: Callable[[], str] = lambda: "",
+    *,
+    batch_runs: int = 1,
+    seed_by_seed: bool = False,
 ) -> Outcome:
     """Trains every run that is not done, ``workers`` at a time in threads of this process.
 
-    Runs share the compiled programs, and JAX leaves Python's lock while a program runs, so two small runs on two cores
-    take less time than one after the other. A stopped or failed run leaves the others' files whole. One whose loss was
-    not finite is tried once more and then left alone: its directory says so, and the others are trained.
+    Runs share the compiled programs, and JAX leaves Python's lock while one runs, so two small runs on two cores take
+    less time than one after the other. A stopped or failed run leaves the others' files whole. One whose loss was not
+    finite is tried once more and then left alone: its directory says so, and the others are trained.
 
     Args:
       runs: the grid.
       workdir: of the comparison.
       programs: compiled once, used by all.
-      workers: runs at a time; on several devices one, as programs that wait for each other on every device must not
-        come to them in two orders.
-      ends: asked before each run: why it is not to begin, or nothing.
+      workers: runs, or batches of them, at a time; on several devices one, as programs that wait for each other on
+        every device must not come to them in two orders.
+      ends: asked before each run, or batch of them: why it is not to begin, or nothing.
+      batch_runs: most runs of one shape that are trained together in one program (``train_together``).
+      seed_by_seed: whether only runs of one seed are.
 
     Returns:
       What became of them.
@@ -92,33 +103,80 @@ def run_all(
     """
     # Arms that have two parities in common share a run.
     runs = list({run.folder: run for run in runs}.values())
-    missing = agree([i for i, run in enumerate(runs) if not (workdir / run.folder / "summary.json").exists()])
-    given_up = [i for i in missing if is_given_up(workdir / runs[i].folder)]
-    missing = [i for i in missing if i not in given_up]
-    failed, ended, trained = [str(runs[i].folder) for i in given_up], [], []
+    missing, given_up = _left(runs, workdir)
+    failed, ended, trained = [str(run.folder) for run in given_up], [], []
     if not missing:
         return Outcome(failed=tuple(failed))
     progress = Progress(f"{len(missing)} of {len(runs)} runs", len(missing))
     shared = Surroundings(programs, threading.Event())
 
-    def train(run: PlannedRun) -> None:
-        if shared.stop.is_set():
-            raise StoppedError
-        if stop_requested(0):
-            # Begun, each would take a step and save it: many take longer than the deadline leaves them.
-            raise PreemptedError(f"{workdir / run.folder}: not begun, by SIGTERM; run the same command again to go on")
+    def train(batch: Sequence[PlannedRun]) -> None:
+        _check_begins(workdir / batch[0].folder, shared.stop)
         if ended or (reason := ends()):
             ended.append(ended[0] if ended else reason)
             return
-        if _try_twice(run, workdir, shared):
-            trained.append(run)
-        else:
-            failed.append(str(run.folder))
-        progress.advance(last=run.about)
+        done = _try_together(batch, workdir, shared, batch_runs) if len(batch) > 1 else set()
+        for run in batch:
+            if run.folder in done or _try_twice(run, workdir, shared):
+                trained.append(run)
+            else:
+                failed.append(str(run.folder))
+            progress.advance(last=run.about)
 
     with progress.shown():
-        _in_threads([functools.partial(train, runs[i]) for i in missing], workers, shared.stop)
+        together = _together(missing, workdir, batch_runs, seed_by_seed)
+        _in_threads([functools.partial(train, batch) for batch in together], workers, shared.stop)
     return Outcome(len(trained), tuple(sorted(failed)), ended[0] if ended else "")
+
+
+def _check_begins(directory: pathlib.Path, stop: threading.Event) -> None:
+    """Raises the error for a run that is not to begin any more."""
+    if stop.is_set():
+        raise StoppedError
+    if stop_requested(0):
+        # Begun, each would take a step and save it: many take longer than the deadline leaves them.
+        raise PreemptedError(f"{directory}: not begun, by SIGTERM; run the same command again to go on")
+
+
+def _left(runs: Sequence[PlannedRun], workdir: pathlib.Path) -> tuple[list[PlannedRun], list[PlannedRun]]:
+    """The runs that are to be trained, and those that have failed so often that they are not."""
+    places = agree([i for i, run in enumerate(runs) if not (workdir / run.folder / "summary.json").exists()])
+    given_up = [runs[i] for i in places if is_given_up(workdir / runs[i].folder)]
+    return [runs[i] for i in places if runs[i] not in given_up], given_up
+
+
+def _together(
+    runs: Sequence[PlannedRun], workdir: pathlib.Path, batch_runs: int, seed_by_seed: bool
+) -> list[list[PlannedRun]]:
+    """The runs that are trained together, each by itself where ``batch_runs`` is 1."""
+    if batch_runs == 1:
+        return [[run] for run in runs]
+    kinds = []
+    for run in runs:
+        setup = set_up(run.config, workdir)
+        setup = from_activations(setup, depths_of(setup)[0])
+        apart = run.seed if seed_by_seed else None
+        kinds.append(Kind((together_key(setup, setup.phases[0]), apart), order_key(setup)))
+    return [[runs[place] for place in batch] for batch in batches(kinds, batch_runs)]
+
+
+def _try_together(
+    runs: Sequence[PlannedRun], workdir: pathlib.Path, shared: Surroundings, batch_runs: int
+) -> set[pathlib.PurePosixPath]:
+    """Trains runs together and returns the folders of those that are done; the others failed for the first time."""
+
+    def begin(run: PlannedRun, together: Surroundings) -> Steps[dict[str, Any]]:
+        return run_steps(set_up(run.config, workdir), workdir / run.folder, run.config_hash, together)
+
+    begins, done = [functools.partial(begin, run) for run in runs], set()
+    for run, result in zip(runs, train_together(begins, batch_runs, shared), strict=True):
+        if isinstance(result, NonFiniteError):
+            say(f"tlj: {result}")
+            note_failure(workdir / run.folder, result)
+        else:
+            forget_failure(workdir / run.folder)
+            done.add(run.folder)
+    return done
 
 
 def _try_twice(run: PlannedRun, workdir: pathlib.Path, shared: Surroundings) -> bool:

@@ -28,6 +28,18 @@ def leaf_digests(tree: Mapping[str, Any]) -> dict[str, str]:
     return {path: hashlib.blake2b(np.ascontiguousarray(leaf), digest_size=8).hexdigest() for path, leaf in flat.items()}
 
 
+def is_frozen(phase: Phase, path: str) -> bool:
+    """Returns whether a parameter or statistic keeps its value throughout a phase.
+
+    Args:
+      phase: of the run.
+      path: as ``leaf_digests`` names it.
+    """
+    if path in phase.label_of:
+        return phase.label_of[path] == FROZEN
+    return norm_mode(phase, path.rpartition("/")[0]) == "frozen"
+
+
 def check_phase_end(phase: Phase, before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
     """Checks that the frozen did not change over a phase, and returns what should have moved but never did.
 
@@ -42,13 +54,7 @@ def check_phase_end(phase: Phase, before: Mapping[str, str], after: Mapping[str,
     Raises:
       FrozenChangedError: listing every frozen parameter and statistic that changed.
     """
-
-    def is_frozen(path: str) -> bool:
-        if path in phase.label_of:
-            return phase.label_of[path] == FROZEN
-        return norm_mode(phase, path.rpartition("/")[0]) == "frozen"
-
-    changed = sorted(path for path in before if is_frozen(path) and before[path] != after[path])
+    changed = sorted(path for path in before if is_frozen(phase, path) and before[path] != after[path])
     if changed:
         raise FrozenChangedError(f"frozen but changed during the phase that started at {phase.start}: {changed}")
     return tuple(path for path in phase.trained if before[path] == after[path])

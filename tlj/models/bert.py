@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from tlj.errors import InputError
+from tlj.models.activations import Activations
 from tlj.models.attention.kernels import XLA, Kernels
 from tlj.models.attention.self_attention import SelfAttention
 from tlj.models.layers import MLP, check_transformer
@@ -157,27 +158,41 @@ class BERT(nn.Module):
 
     @nn.compact
     def __call__(
-        self, inputs: Mapping[str, Int[Array, "batch length"]], *, train: bool = False
+        self,
+        inputs: Mapping[str, Int[Array, "batch length"]] | Activations,
+        *,
+        train: bool = False,
+        stop: int | None = None,
     ) -> Float[Array, "batch width"]:
         """Returns the features of a batch.
 
         Args:
           inputs: ``input_ids``; ``attention_mask``, 0 where there is no token (missing: every token is real);
             ``token_type_ids``, the segment of each token (missing: all 0). With ``segment_ids`` several sequences share
-            a row, and there is a feature vector for each of ``example_row`` (``tlj.data.tokens.packing``).
+            a row, and there is a feature vector for each of ``example_row`` (``tlj.data.tokens.packing``). Or the
+            activations to go on from, of sequences that have a row each.
           train: whether dropout is on.
+          stop: the depth whose activations to return in place of the features; None goes through.
         """
-        spec, ids = self.spec, inputs["input_ids"]
-        packed = "segment_ids" in inputs
-        if packed:
-            # Padding looks at padding, which nobody reads.
-            mask = inputs["segment_ids"][:, :, None] == inputs["segment_ids"][:, None, :]
+        spec, first, packed = self.spec, 0, False
+        if isinstance(inputs, Activations):
+            first, tokens = inputs.depth, inputs.values.astype(self.dtype)
+            if first == spec.depth:
+                return tokens
+            mask = inputs.mask != 0
         else:
-            mask = inputs.get("attention_mask", jnp.ones_like(ids)) != 0
-        types = inputs.get("token_type_ids", jnp.zeros_like(ids))
-        embedding = TokenEmbedding(spec, self.dtype, name="embedding")
-        tokens = embedding(ids, types, inputs["position_ids"] if packed else None, train=train)
-        for i in range(spec.depth):
+            ids, packed = inputs["input_ids"], "segment_ids" in inputs
+            if packed:
+                # Padding looks at padding, which nobody reads.
+                mask = inputs["segment_ids"][:, :, None] == inputs["segment_ids"][:, None, :]
+            else:
+                mask = inputs.get("attention_mask", jnp.ones_like(ids)) != 0
+            types = inputs.get("token_type_ids", jnp.zeros_like(ids))
+            embedding = TokenEmbedding(spec, self.dtype, name="embedding")
+            tokens = embedding(ids, types, inputs["position_ids"] if packed else None, train=train)
+        for i in range(first, spec.depth):
+            if i == stop:
+                return tokens
             block = BERTBlock(spec, self.dtype, self.kernels, name=f"block{i}")
             tokens = call_block(block, self.remat, tokens, mask, train=train)
         if spec.pool == "mean":

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from tlj.errors import InputError, unknown_name
+from tlj.models.activations import Activations
 
 
 def _gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -189,7 +190,7 @@ class Classifier(nn.Module):
     The head is linear, or has hidden ``layers``. It starts from a normal of standard deviation 0.02 and zero bias in
     every family, so that twins share it; ``dropout`` is of what it reads. Logits are float32 whatever the backbone
     computes in. Without classes (``num_classes`` 0) there is no head, and what it would have read is returned in
-    float32.
+    float32; so are the activations at a depth to ``stop`` at. ``Activations`` in place of inputs are gone on from.
     """
 
     backbone: nn.Module
@@ -198,9 +199,12 @@ class Classifier(nn.Module):
     layers: tuple[int, ...] = ()
 
     @nn.compact
-    def __call__(self, inputs: Array | Mapping[str, Array], *, train: bool = False) -> Float[Array, "batch classes"]:
-        features = self.backbone(inputs, train=train)
-        if not self.num_classes:
+    def __call__(
+        self, inputs: Array | Mapping[str, Array] | Activations, *, train: bool = False, stop: int | None = None
+    ) -> Float[Array, "batch classes"]:
+        # A backbone that nobody stops need not know how to.
+        features = self.backbone(inputs, train=train, **({} if stop is None else {"stop": stop}))
+        if not self.num_classes or stop is not None:
             return features.astype(jnp.float32)
         features = nn.Dropout(self.dropout, name="head_dropout")(features, deterministic=not train)
         if self.layers:

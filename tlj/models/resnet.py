@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from tlj.errors import InputError
+from tlj.models.activations import Activations
 from tlj.models.layers import ACTIVATIONS, check_choice
 from tlj.models.rematerialise import call_block
 
@@ -201,19 +202,44 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height width 3"], *, train: bool = False
+        self,
+        images: Float[Array, "batch height width 3"] | Activations,
+        *,
+        train: bool = False,
+        stop: int | None = None,
     ) -> Float[Array, "batch features"]:
+        """Returns the features of a batch.
+
+        Args:
+          images: the inputs, or the activations to go on from.
+          train: whether norms take the statistics of the batch.
+          stop: the depth whose activations to return in their place; None goes through.
+        """
+        spec = self.spec
+        if isinstance(images, Activations):
+            first, x = images.depth, images.values.astype(self.dtype)
+            if first == spec.depth:
+                return x
+        else:
+            first, x = 0, self._stem(images, train=train)
+        index = 0
+        for stage, (blocks, width) in enumerate(zip(spec.stage_depths, spec.stage_widths, strict=True)):
+            for i in range(blocks):
+                if index == stop:
+                    return x
+                if index >= first:
+                    stride = 1 if i else (2 if stage else spec.first_stage_stride)
+                    block = ResNetBlock(width, stride, spec, self.dtype, self.axis_name, name=f"block{index}")
+                    x = call_block(block, self.remat, x, train=train)
+                index += 1
+        return x.mean(axis=(1, 2))
+
+    def _stem(self, images: Float[Array, "batch height width 3"], *, train: bool) -> Float[Array, "batch h w channels"]:
+        """What stands before the blocks: a convolution with its norm and, for large images, a pool."""
         spec = self.spec
         kernel, stride = (7, 2) if spec.stem == "imagenet" else (3, 1)
         stem = ConvNorm(spec.stem_width, kernel, stride, spec, self.dtype, self.axis_name, name="embedding")
         x = ACTIVATIONS[spec.activation](stem(images.astype(self.dtype), train=train))
         if spec.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=[(1, 1), (1, 1)])
-        index = 0
-        for stage, (blocks, width) in enumerate(zip(spec.stage_depths, spec.stage_widths, strict=True)):
-            for i in range(blocks):
-                stride = 1 if i else (2 if stage else spec.first_stage_stride)
-                block = ResNetBlock(width, stride, spec, self.dtype, self.axis_name, name=f"block{index}")
-                x = call_block(block, self.remat, x, train=train)
-                index += 1
-        return x.mean(axis=(1, 2))
+        return x

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from tlj.errors import InputError
+from tlj.models.activations import Activations
 from tlj.models.attention.kernels import XLA, Kernels
 from tlj.models.attention.self_attention import SelfAttention
 from tlj.models.layers import MLP, check_transformer
@@ -156,11 +157,30 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height width 3"], *, train: bool = False
+        self,
+        images: Float[Array, "batch height width 3"] | Activations,
+        *,
+        train: bool = False,
+        stop: int | None = None,
     ) -> Float[Array, "batch width"]:
+        """Returns the features of a batch.
+
+        Args:
+          images: the inputs, or the activations to go on from.
+          train: whether dropout and stochastic depth are on.
+          stop: the depth whose activations to return in their place; None goes through.
+        """
         spec = self.spec
-        tokens = PatchEmbedding(spec, self.dtype, name="embedding")(images.astype(self.dtype), train=train)
-        for i in range(spec.depth):
+        if isinstance(images, Activations):
+            first, tokens = images.depth, images.values.astype(self.dtype)
+            if first == spec.depth:
+                return tokens
+        else:
+            embedding = PatchEmbedding(spec, self.dtype, name="embedding")
+            first, tokens = 0, embedding(images.astype(self.dtype), train=train)
+        for i in range(first, spec.depth):
+            if i == stop:
+                return tokens
             rate = spec.stochastic_depth * i / max(spec.depth - 1, 1)
             block = ViTBlock(spec, rate, self.dtype, self.kernels, name=f"block{i}")
             tokens = call_block(block, self.remat, tokens, train=train)

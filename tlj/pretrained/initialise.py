@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
 import math
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -23,6 +25,31 @@ from tlj.streams import key
 
 # In bytes, of an array that XLA shares with the host instead of copying it.
 _ALIGNMENT = 64
+
+
+# By source and path, what was read within ``reading_once``: the source, which lives as long, the array and its hash.
+_read: contextvars.ContextVar[dict[tuple[int, str], tuple[PretrainedSource, Any, str]] | None] = contextvars.ContextVar(
+    "read", default=None
+)
+
+
+@contextlib.contextmanager
+def reading_once() -> Iterator[None]:
+    """Reads, hashes and puts on the device each leaf of a source once for all models that are loaded inside.
+
+    They share the arrays, which none may give away, and one set of them stays on the device meanwhile.
+    """
+    token = _read.set({})
+    try:
+        yield
+    finally:
+        _read.reset(token)
+
+
+def is_read_once(leaf: Any) -> bool:
+    """Whether an array was read within the ``reading_once`` that this is asked in, and others begin with it, too."""
+    kept = _read.get()
+    return kept is not None and any(leaf is array for _, array, _ in kept.values())
 
 
 def scratch_variables(spec: Spec, backbone_key: Key[Array, ""], head_key: Key[Array, ""]) -> dict[str, Any]:
@@ -89,10 +116,7 @@ def pretrained_variables(
         if row.status == "reset":
             merged[row.path] = scratch[row.path]
             continue
-        values = source.leaves[row.path].read()
-        hashes[row.path] = array_hash(values)
-        merged[row.path] = _on_device(values)
-        del values
+        merged[row.path], hashes[row.path] = _loaded(source, row.path)
     return _nested({row.path: merged[row.path] for row in _of_model(plan)}), _with_hashes(plan, source, hashes)
 
 
@@ -115,6 +139,18 @@ def mean_var_variables(
     variables = _nested(scratch)
     params = _mean_var_program(variables["params"], known, backbone_key)
     return {**variables, "params": params}, _with_hashes(plan, source, hashes)
+
+
+def _loaded(source: PretrainedSource, path: str) -> tuple[Float[Array, "..."], str]:
+    """A leaf of a source on the device, and its hash."""
+    kept = _read.get()
+    if kept is not None and (id(source), path) in kept:
+        return kept[id(source), path][1:]
+    values = source.leaves[path].read()
+    loaded = _on_device(values), array_hash(values)
+    if kept is not None:
+        kept[id(source), path] = (source, *loaded)
+    return loaded
 
 
 def _on_device(values: Float[np.ndarray, "..."]) -> Float[Array, "..."]:
@@ -166,6 +202,16 @@ def _scratch_leaves(spec: Spec, seed: int, paths: Collection[str]) -> dict[str, 
     parts = {"head" if path.startswith(HEAD) else "backbone" for path in paths}
     drawn = (_scratch_program(spec, part)(key(seed, f"{part}_init")) for part in sorted(parts))
     return {path: leaf for leaves in drawn for path, leaf in leaves.items()}
+
+
+def new_head(spec: Spec, seed: int) -> dict[str, Any]:
+    """Returns the head that every init gives a seed, as part of ``params``; nothing for a model without one.
+
+    Args:
+      spec: of the model.
+      seed: of the run.
+    """
+    return _nested(_scratch_leaves(spec, seed, [HEAD]))["params"] if spec.num_classes else {}
 
 
 _mean_var_program = jax.jit(mean_var_params)

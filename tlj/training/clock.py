@@ -24,15 +24,16 @@ class Clock:
     Attributes:
       charged: seconds by name.
       train_s: seconds of all windows.
+      batched_with: the most runs that were trained in one program, this one counted.
       compile_s: seconds of compilation by phase.
     """
 
     def __init__(self) -> None:
         self.charged: collections.Counter[str] = collections.Counter()
-        self.train_s = 0.0
+        self.train_s, self.batched_with = 0.0, 1
         self.compile_s: collections.Counter[int] = collections.Counter()
         self._windows: dict[int, collections.deque[float]] = collections.defaultdict(_few)
-        self._started, self._earlier_s = time.perf_counter(), 0.0
+        self._started, self._earlier_s, self._others_s = time.perf_counter(), 0.0, 0.0
         self.begin_phase(0)
 
     @classmethod
@@ -42,6 +43,7 @@ class Clock:
         if content:
             clock.charged.update(content["charged"])
             clock.train_s, clock._earlier_s = content["train_s"], content["wall_s"]
+            clock.batched_with = content.get("batched_with", 1)
             clock.compile_s.update({int(index): seconds for index, seconds in content["compile_s"].items()})
             for index, windows in content["windows"].items():
                 clock._windows[int(index)].extend(windows)
@@ -55,12 +57,13 @@ class Clock:
             "wall_s": self.wall_s,
             "compile_s": {str(index): seconds for index, seconds in self.compile_s.items()},
             "windows": {str(index): list(windows) for index, windows in self._windows.items()},
+            **({"batched_with": self.batched_with} if self.batched_with > 1 else {}),
         }
 
     @property
     def wall_s(self) -> float:
         """Seconds since the run began, those of earlier processes up to their last checkpoint included."""
-        return self._earlier_s + time.perf_counter() - self._started
+        return self._earlier_s + time.perf_counter() - self._started - self._others_s
 
     def compiled(self, index: int, seconds: float) -> None:
         """Takes in seconds that were spent on compiling for a phase."""
@@ -88,6 +91,21 @@ class Clock:
             self._steps, self._seconds = 0, 0.0
         self.begin()
         return seconds / steps
+
+    def share(self, since: float, steps_s: float = 0.0, compile_s: float = 0.0) -> None:
+        """Takes the time since a moment for that of other runs, but for this run's share of it.
+
+        Args:
+          since: of ``time.perf_counter``; where the run began to wait for others.
+          steps_s: of that time, what its own steps took: in the window.
+          compile_s: what was compiled for it: charged, and out of the window.
+        """
+        others_s = time.perf_counter() - since - steps_s - compile_s
+        self._others_s += others_s
+        self._paused += others_s + compile_s
+        self.charged["compile"] += compile_s
+        if compile_s:
+            self.compile_s[self._phase] += compile_s
 
     @contextlib.contextmanager
     def pause(self, name: str) -> Iterator[None]:

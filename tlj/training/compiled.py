@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from tlj.freezing.partition import split
 from tlj.freezing.phases import Phase
 from tlj.models.registry import Spec
 from tlj.streams import key
+from tlj.training.cached.parts import above
 from tlj.training.checkpoints import abstract
 from tlj.training.parallel import batch_sharding, replicated, state_shardings
 from tlj.training.programs import Program, Programs
@@ -39,16 +41,28 @@ def _phase_key(setup: Setup, phase: Phase) -> tuple[Any, ...]:
     return (*_shape_key(setup), phase.structure, setup.settings)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Structure:
+    """A phase that is another only where its structure is: shapes do not depend on the numbers of its groups."""
+
+    structure: Hashable
+    phase: Phase = dataclasses.field(compare=False)
+
+
 @functools.lru_cache(maxsize=32)
-def _abstract_state(spec: Spec, phase: Phase, settings: StepSettings, mesh: Mesh) -> TrainState:
-    variables, numbers = variable_shapes(spec, settings.adapters), hyperparameters(phase)
+def _abstract_state(
+    spec: Spec, structure: _Structure, settings: StepSettings, mesh: Mesh, depth: int | None
+) -> TrainState:
+    phase = structure.phase
+    variables, numbers = above(variable_shapes(spec, settings.adapters), spec, depth), hyperparameters(phase)
     shapes = jax.eval_shape(lambda v, n: create_state(v, phase, settings, n), variables, numbers)
     return abstract(shapes, state_shardings(mesh, shapes))
 
 
 def abstract_state(setup: Setup, phase: Phase) -> TrainState:
-    """Returns the shapes and shardings of a phase's state; nothing is computed."""
-    return _abstract_state(setup.spec, phase, setup.settings, setup.mesh)
+    """Returns the shapes and shardings of a phase's state, without what its inputs are made with; none is computed."""
+    depth = setup.cached.depth if setup.cached else None
+    return _abstract_state(setup.spec, _Structure(phase.structure, phase), setup.settings, setup.mesh, depth)
 
 
 def shape_key(batch: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -91,14 +105,22 @@ def thawed_state(setup: Setup, old: Phase, phase: Phase, state: TrainState, prog
     return thaw_state(state, program.call(state.params, numbers), old, phase)
 
 
+def step_key(setup: Setup, phase: Phase) -> tuple[Any, ...]:
+    """Returns what the body of a phase's step depends on, besides the shapes of its batch."""
+    return (*_phase_key(setup, phase), setup.augmentation)
+
+
+def step_body(setup: Setup, phase: Phase, make: Callable[..., Step] = make_train_step) -> Step:
+    """Returns the body of a phase's step, which a wrapper compiles."""
+    return make(
+        setup.training_module, phase, setup.settings, setup.preprocessing, setup.augmentation, rows=setup.wrapper.rows
+    )
+
+
 def _wrapped_step(
     setup: Setup, phase: Phase, calls: int, make: Callable[..., Step] = make_train_step
 ) -> jax.stages.Wrapped:
-    wrapper = setup.wrapper
-    step = make(
-        setup.training_module, phase, setup.settings, setup.preprocessing, setup.augmentation, rows=wrapper.rows
-    )
-    return wrapper.wrap(step, _leaf_shardings(setup, phase), calls)
+    return setup.wrapper.wrap(step_body(setup, phase, make), _leaf_shardings(setup, phase), calls)
 
 
 def _batch_shapes(setup: Setup, batch: Mapping[str, Any], calls: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -144,7 +166,7 @@ def step_program(
     batch = setup.usual_batch if batch is None else batch
     mode, shapes = setup.config["parallel"]["mode"], _batch_shapes(setup, batch, calls)
     return programs.get(
-        ("step", mode, calls, *_phase_key(setup, phase), setup.augmentation, shape_key(shapes)),
+        ("step", mode, calls, *step_key(setup, phase), shape_key(shapes)),
         lambda: _wrapped_step(setup, phase, calls),
         *_step_arguments(setup, phase, shapes),
         flops=lambda counted: all_parts(setup, phase, counted),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import collections
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -37,18 +38,38 @@ def predict(
         says of the padding is dropped.
       sharding: of a batch.
     """
-    begun, ahead = [], calls_ahead(AHEAD)
+    computed = list(batch_outputs(program_of, variables, reader, examples, batch_size, sharding))
+    outputs = np.concatenate([outputs for outputs, _ in computed])
+    restored = np.empty_like(outputs)
+    restored[np.concatenate([places for _, places in computed])] = outputs
+    return restored
+
+
+def batch_outputs(
+    program_of: Callable[[Mapping[str, Any]], Callable[..., jax.Array]],
+    variables: Mapping[str, Any],
+    reader: Reader,
+    examples: Int[np.ndarray, " n"],
+    batch_size: int,
+    sharding: NamedSharding,
+) -> Iterator[tuple[Float[np.ndarray, "rows ..."], Int[np.ndarray, " rows"]]]:
+    """Yields what a program makes of the examples, batch by batch, and their places among them.
+
+    Args: those of ``predict``.
+    """
+    begun: collections.deque[tuple[Any, ...]] = collections.deque()
+    ahead = calls_ahead(AHEAD)
     for batch, places, mask in evaluation_batches(reader, examples, dividing(batch_size, sharding.mesh.size)):
         evaluate = program_of(batch)
         outputs = evaluate(variables["params"], variables["batch_stats"], put_batch(batch, sharding))
         begun.append((outputs, places, mask))
         # A host that reads faster than the device computes would fill the device with batches that wait.
         if len(begun) > ahead:
-            jax.block_until_ready(begun[-1 - ahead][0])
-    outputs = np.concatenate([np.asarray(outputs)[mask] for outputs, _, mask in begun])
-    restored = np.empty_like(outputs)
-    restored[np.concatenate([places for _, places, _ in begun])] = outputs
-    return restored
+            outputs, places, mask = begun.popleft()
+            jax.block_until_ready(outputs)
+            yield np.asarray(outputs)[mask], places
+    for outputs, places, mask in begun:
+        yield np.asarray(outputs)[mask], places
 
 
 def dividing(rows: int, devices: int) -> int:

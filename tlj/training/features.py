@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int
 
 from tlj.data.images import Preprocessing
@@ -128,15 +128,13 @@ def extract_features(
     """
     reader = reader or setup.reader
     own = {"params": _backbone(variables["params"]), "batch_stats": variables["batch_stats"]}
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), own)
-    shardings = state_shardings(setup.mesh, shapes)
-    placed = jax.tree.map(_put, own, shardings)
+    on_devices, shapes, shardings = placed(setup.mesh, own)
 
     def program_of(batch: Mapping[str, Any]) -> Callable[..., jax.Array]:
         return _feature_program(setup, programs, (shapes, shardings), batch)
 
     size = setup.config["evaluate"]["batch_size"]
-    columns = predict(program_of, placed, reader, examples, size, batch_sharding(setup.mesh))
+    columns = predict(program_of, on_devices, reader, examples, size, batch_sharding(setup.mesh))
     pooled, *blocks = np.split(columns, np.cumsum(_widths(setup.spec))[:-1], axis=1)
     return Features(pooled, tuple(blocks))
 
@@ -163,6 +161,13 @@ def _feature_program(
     program_key = ("features", setup.spec, setup.dtype, setup.preprocessing, *of_mesh, of_batch)
     program, _ = programs.get(program_key, make, shapes["params"], shapes["batch_stats"], batch_shapes)
     return program.call
+
+
+def placed(mesh: Mesh, variables: Mapping[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+    """Returns variables on the devices as a state has them, their shapes and their shardings."""
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), dict(variables))
+    shardings = state_shardings(mesh, shapes)
+    return jax.tree.map(_put, dict(variables), shardings), shapes, shardings
 
 
 def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:

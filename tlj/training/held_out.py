@@ -83,6 +83,7 @@ def predict_held_out(
     sealed: SealedTest,
     path: pathlib.Path,
     best: TrainState | None = None,
+    whole: tuple[Setup, TrainState] | None = None,
 ) -> None:
     """Writes the predictions for the validation part and, opened for it, the test split and every shifted set.
 
@@ -97,6 +98,8 @@ def predict_held_out(
       path: of the file.
       best: the same of the best checkpoint, whose splits are ``validation_best`` and ``test_best``; None for none. The
         shifted sets are predicted with ``state`` alone.
+      whole: the run's own setup and all of ``state``, for the shifted sets, where the others start from activations;
+        None where they do not.
     """
     own = [_own_part(setup, "validation", setup.split.validation)]
     shifted = []
@@ -104,7 +107,9 @@ def predict_held_out(
         own.append(_own_part(setup, "test", sealed.open()))
         shifted = _shifted_parts(setup)
     parts = [*own, *shifted]
-    logits = [_logits(setup, programs, state, part.examples, part.reader()) for part in parts]
+    logits = [_logits(setup, programs, state, part.examples, part.reader()) for part in own]
+    of_shifts, whole_state = whole or (setup, state)
+    logits += [_logits(of_shifts, programs, whole_state, part.examples, part.reader()) for part in shifted]
     if best is not None:
         again = best is state
         logits += [

@@ -16,7 +16,8 @@ from tlj.pretrained.identity import content_identity
 # How a run is carried out on this machine. It may go on otherwise: no number depends on it but for the last bits.
 CARRYING_OUT = (
     *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat", "parallel", "attention.kernel"),
-    *("checkpoint.background", "checkpoint.deadline", "log.seconds", "log.tensorboard", "log.wandb"),
+    *("checkpoint.background", "checkpoint.deadline", "cache.disk_share"),
+    *("log.seconds", "log.tensorboard", "log.wandb"),
 )
 
 # Keys that runs made before them lack, each with what such a run did: it stays the same run.
@@ -26,6 +27,7 @@ _ADDED = {
     "evaluate.test": True,
     "evaluate.best": False,
     "evaluate.shifts": [],
+    "cache.views": 0,
 }
 
 
@@ -89,6 +91,9 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the config of a run, by dotted key, without what decides nothing in it."""
     within = tuple(f"{name}." for name in CARRYING_OUT)
     flat = configuration.flatten(configuration.to_dict(config))
+    # Kept as precisely as they are computed, activations change a run in its last bits alone.
+    if (flat.get("cache.activations"), flat.get("dtype")) != ("bfloat16", "float32"):
+        flat.pop("cache.activations", None)
     return {
         key: value
         for key, value in flat.items()

@@ -11,10 +11,11 @@ from tlj.data.augment.chain import augment
 from tlj.data.augment.mix import mixed, partner_weights
 from tlj.data.images import Augmentation, Preprocessing, normalise
 from tlj.data.text import PACKED_INPUTS, TEXT_INPUTS, TextPreprocessing
+from tlj.models.activations import Activations, FromDepth
 from tlj.rows import ALL, Rows
 from tlj.training.tasks import TASKS, Task
 
-Inputs = Array | dict[str, Array]
+Inputs = Array | dict[str, Array] | Activations
 
 
 class TrainingInputs(NamedTuple):
@@ -34,7 +35,7 @@ class TrainingInputs(NamedTuple):
 def training_inputs(
     batch: Mapping[str, Array],
     key: Key[Array, ""],
-    preprocessing: Preprocessing | TextPreprocessing,
+    preprocessing: Preprocessing | TextPreprocessing | FromDepth,
     augmentation: Augmentation,
     outputs: int,
     task: Task = TASKS["multiclass"],
@@ -52,7 +53,7 @@ def training_inputs(
       rows: of the global batch that the batch is.
     """
     targets, weight = task.targets(batch, outputs), batch.get("weight")
-    if isinstance(preprocessing, TextPreprocessing):
+    if not isinstance(preprocessing, Preprocessing):
         return TrainingInputs(evaluation_inputs(batch, preprocessing), targets, weight)
     images = augment(batch["image"], key, augmentation, preprocessing.image_size, batch.get("aspect"), rows)
     if augmentation.mixup or augmentation.cutmix:
@@ -61,8 +62,12 @@ def training_inputs(
     return TrainingInputs(normalise(images, preprocessing), targets, weight)
 
 
-def evaluation_inputs(batch: Mapping[str, Array], preprocessing: Preprocessing | TextPreprocessing) -> Inputs:
+def evaluation_inputs(
+    batch: Mapping[str, Array], preprocessing: Preprocessing | TextPreprocessing | FromDepth
+) -> Inputs:
     """Returns what the module takes of a batch: normalised images, or the ids, mask and types that the batch has.
+
+    Where batches hold activations, it takes these.
 
     Text without a mask gets one: to a model every token is real that no mask says is not. Packed text has segments.
 
@@ -70,6 +75,8 @@ def evaluation_inputs(batch: Mapping[str, Array], preprocessing: Preprocessing |
       batch: of a source.
       preprocessing: of the model.
     """
+    if isinstance(preprocessing, FromDepth):
+        return Activations(batch["activations"], batch.get("attention_mask"), preprocessing.depth)
     if isinstance(preprocessing, TextPreprocessing):
         inputs = {name: batch[name] for name in (*TEXT_INPUTS, *PACKED_INPUTS) if name in batch}
         if "segment_ids" in inputs:

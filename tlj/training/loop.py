@@ -9,19 +9,19 @@ import pathlib
 from typing import Any
 
 from tlj.data.splits import SealedTest
-from tlj.distributed import PreemptedError, agree, barrier, check_alike, is_main, stop_requested
+from tlj.distributed import PreemptedError, agree, barrier, check_alike, is_main
 from tlj.freezing.digests import check_phase_end
 from tlj.pretrained.formats.tokenizer_files import carry_tokenizer_files
 from tlj.pretrained.runs import TOKENIZER
 from tlj.progress import say
 from tlj.training.averages import averaged
 from tlj.training.best_state import best_of, best_state
+from tlj.training.cached.run import CachedRun
 from tlj.training.checkpoints import Checkpoints
 from tlj.training.clock import Clock
 from tlj.training.compiled import abstract_state, initial_state, run_keys, thawed_state
 from tlj.training.dues import Dues
 from tlj.training.held_out import final_metrics, predict_held_out, validate
-from tlj.training.initial import start_variables
 from tlj.training.manifest import check_same_split, manifest
 from tlj.training.non_finite import refuse
 from tlj.training.phase_record import PhaseRecord
@@ -32,9 +32,10 @@ from tlj.training.run_logs import LOG, RunLogs
 from tlj.training.run_record import RunRecord
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
-from tlj.training.stepping import INPUT_WAIT, StepPrograms, Window, calls_from, take_call
+from tlj.training.stepping import StepPrograms, Window, calls_from
 from tlj.training.stopping import Stopping, early_stopping
-from tlj.training.summary import run_summary, state_digests
+from tlj.training.stretch import Held, Own, Steps, Stretch, alone
+from tlj.training.summary import run_summary
 from tlj.training.surroundings import StoppedError, Surroundings
 
 PREDICTIONS, MANIFEST = "predictions.parquet", "manifest.json"
@@ -47,6 +48,7 @@ class _Run:
     setup: Setup
     directory: pathlib.Path
     shared: Surroundings
+    cached: CachedRun
     checkpoints: Checkpoints
     record: RunRecord
     clock: Clock
@@ -85,6 +87,14 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
       RunError: if the disk is full, or a checkpoint cannot be written.
       NonFiniteError: if a loss or gradient was not finite and the config says to stop.
     """
+    return alone(run_steps(setup, directory, config_hash, shared))
+
+
+def run_steps(setup: Setup, directory: pathlib.Path, config_hash: str, shared: Surroundings) -> Steps[dict[str, Any]]:
+    """Does what ``train_run`` does, but asks for its steps, which may be taken together with those of other runs.
+
+    Args: those of ``train_run``, which is this with every stretch taken as it comes.
+    """
     # Data that differs has another hash, and each process reads its rows from its own.
     check_alike({"the hash of config, data and source": config_hash}, "give all of them the same files")
     done, predictions = directory / "summary.json", directory / PREDICTIONS
@@ -95,17 +105,19 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
         predicted = agree(predictions.exists())
         sealed = SealedTest(setup.split.test, int(predicted and setup.config["evaluate"]["test"]))
         check_same_split(setup, directory / MANIFEST)
-        variables, made_of = _begin(setup, directory, config_hash)
+        cached = CachedRun(setup, shared.programs, shared.commons and shared.commons.digest_of)
+        variables, made_of = _begin(setup, cached, directory, config_hash)
         with open_checkpoints(setup, directory, config_hash, made_of) as checkpoints:
-            state, record = checkpoints.restore_latest(functools.partial(abstract_state, setup)) or _first(
-                setup, shared, variables
-            )
+            restored = checkpoints.restore_latest(functools.partial(abstract_state, setup))
+            state, record = _going_on(cached, *restored) if restored else _first(setup, cached, shared, variables)
+            # The state has its own copy, and a run that waits for others would keep this one as long as it trains.
+            del variables, restored
             clock, step = Clock.from_json(record.clock), int(state.step)
             dues, stopping = Dues.of(setup.config, setup.phases), early_stopping(setup.config, record.stopping)
             with RunLogs(setup, directory, config_hash, step, shared.on_window) as logs:
-                run = _Run(setup, directory, shared, checkpoints, record, clock, logs, stopping, dues)
+                run = _Run(setup, directory, shared, cached, checkpoints, record, clock, logs, stopping, dues)
                 shared.on_begin(step)
-                state = _train(run, state)
+                state = yield from _train(run, state)
         best = best_of(setup, record, directory, int(state.step)) if setup.config["evaluate"]["best"] else None
         if not predicted:
             with clock.pause("evaluate"):
@@ -113,11 +125,13 @@ def train_run(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
         return _finish(run, sealed, done, predictions, best)
 
 
-def _begin(setup: Setup, directory: pathlib.Path, config_hash: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def _begin(
+    setup: Setup, cached: CachedRun, directory: pathlib.Path, config_hash: str
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Returns the manifest of a run and, where it is new, the variables it starts from, once all is written down."""
     if agree((directory / MANIFEST).exists()):
         return None, json.loads((directory / MANIFEST).read_text())
-    variables, report = start_variables(setup)
+    variables, report = cached.variables()
     made_of = manifest(setup, report, config_hash)
     if is_main():
         write_json(directory / "config.json", setup.config)
@@ -128,20 +142,33 @@ def _begin(setup: Setup, directory: pathlib.Path, config_hash: str) -> tuple[dic
     return variables, made_of
 
 
-def _first(setup: Setup, shared: Surroundings, variables: dict[str, Any] | None) -> tuple[TrainState, RunRecord]:
+def _first(
+    setup: Setup, cached: CachedRun, shared: Surroundings, variables: dict[str, Any] | None
+) -> tuple[TrainState, RunRecord]:
     """Returns the state of a run at step 0, with the record of its first phase."""
-    variables = start_variables(setup)[0] if variables is None else variables
-    state = initial_state(setup, setup.phases[0], variables, shared.programs)
-    return state, RunRecord(PhaseRecord(state_digests(state)))
+    variables = cached.above(cached.variables()[0] if variables is None else variables)
+    state, phase = initial_state(cached.setup(0), setup.phases[0], variables, shared.programs), setup.phases[0]
+    if shared.commons is not None:
+        state = shared.commons.taken_up(state, variables["params"], phase)
+    digests = cached.digests(state, 0)
+    if shared.commons is not None:
+        shared.commons.remember(state, variables["params"], phase, digests)
+    return state, RunRecord(PhaseRecord(digests))
 
 
-def _train(run: _Run, state: TrainState) -> TrainState:
+def _going_on(cached: CachedRun, state: TrainState, record: RunRecord) -> tuple[TrainState, RunRecord]:
+    """Returns a state that was restored as its phase takes it."""
+    return cached.goes_on(state, record.phase.start_digests, record.phase.index), record
+
+
+def _train(run: _Run, state: TrainState) -> Steps[TrainState]:
     """Trains phase after phase, from where the state is to the end of the run, and checks each phase at its end."""
-    setup, phases, record = run.setup, run.setup.phases, run.record.phase
+    phases, record, cached = run.setup.phases, run.record.phase, run.cached
     while True:
         phase = phases[record.index]
-        state = _train_phase(run, state)
-        never_moved, step = check_phase_end(phase, record.start_digests, state_digests(state)), int(state.step)
+        state = yield from _train_phase(run, state)
+        digests = cached.digests(state, record.index)
+        never_moved, step = check_phase_end(phase, record.start_digests, digests), int(state.step)
         if never_moved:
             say(f"tlj: {run.directory}: trained, but never moved: {', '.join(never_moved)}")
         if run.is_over(step):
@@ -150,20 +177,21 @@ def _train(run: _Run, state: TrainState) -> TrainState:
                 say(f"tlj: {run.directory}: {what} {later.start}")
             record.never_moved = sorted({*record.never_moved, *never_moved})
             return state
-        state = thawed_state(setup, phase, phases[record.index + 1], state, run.shared.programs)
-        record.enter_next(step, state_digests(state), list(never_moved))
+        state, following = cached.at_next(state, record.index), record.index + 1
+        state = thawed_state(cached.setup(following), phase, phases[following], state, run.shared.programs)
+        record.enter_next(step, cached.digests(state, following), list(never_moved))
         if run.stopping:
             run.stopping.begin_phase()
             run.record.stopping = run.stopping.to_json()
 
 
-def _train_phase(run: _Run, state: TrainState) -> TrainState:
-    """Steps from where the state is to the end of its phase."""
-    setup, clock, record, step = run.setup, run.clock, run.record.phase, int(state.step)
+def _train_phase(run: _Run, state: TrainState) -> Steps[TrainState]:
+    """Asks for the steps from where the state is to the end of its phase, stretch by stretch."""
+    clock, record, step = run.clock, run.record.phase, int(state.step)
     if run.phase_is_over(step):
         # Restored where the phase ends: there is nothing to compile for it.
         return state
-    phase, index = setup.phases[record.index], record.index
+    setup, phase, index = run.cached.setup(record.index), run.setup.phases[record.index], record.index
     rng, programs = run_keys(setup.config["seed"]), StepPrograms(setup, phase, index, run.shared.programs, clock)
 
     def on_steps(count: int, flops: float) -> None:
@@ -171,29 +199,29 @@ def _train_phase(run: _Run, state: TrainState) -> TrainState:
         run.shared.on_step(count)
 
     clock.begin_phase(index)
-    window = Window(clock, index, run.record.window)
+    window, stop = Window(clock, index, run.record.window), run.shared.stop
     with calls_from(setup, step, run.dues) as calls:
-        while not run.phase_is_over(step):
-            with clock.charge(INPUT_WAIT):
-                call = next(calls)
-            state = take_call(call, state, rng, programs, window, on_steps)
-            step += sum(count for count, _ in call)
-            leaves = stop_requested(step) and step < run.dues.steps
-            if run.dues.ends_window(step) or leaves:
-                _pause(run, state, step, window, leaves)
-            if run.shared.stop.is_set() and not run.is_over(step):
+        fixed = (setup, phase, record.start_digests, rng, calls, programs, window, clock, run.dues, on_steps, stop)
+        asked = Stretch(*fixed, held=Own(state), step=step)
+        while not run.phase_is_over(asked.step):
+            taken = yield asked
+            if run.dues.ends_window(taken.step) or taken.leaves:
+                _pause(run, taken.held, taken.step, window, taken.leaves)
+            if stop.is_set() and not run.is_over(taken.step):
                 raise StoppedError
-    return state
+            asked = asked.after(taken.held, taken.step)
+    return asked.held.state
 
 
-def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool) -> None:
+def _pause(run: _Run, held: Held, step: int, window: Window, leaves: bool) -> None:
     """Ends a window, and evaluates and saves where that is due; leaving, saves, and cuts a window that does not end."""
-    setup, clock, record, dues = run.setup, run.clock, run.record, run.dues
+    clock, record, dues = run.clock, run.record, run.dues
+    setup, index = run.cached.setup(record.phase.index), record.phase.index
     cut = not dues.ends_window(step)
-    row, rejected = window.cut(step, state) if cut else window.end(step, state)
+    row, rejected = window.cut(step, held.under_way) if cut else window.end(step, held.under_way)
     if rejected and setup.config["on_nan"] == "stop":
         phase = setup.phases[record.phase.index]
-        raise refuse(setup, phase, state, rejected[0], run.directory, run.checkpoints.latest)
+        raise refuse(setup, phase, held.apart, rejected[0], run.directory, run.checkpoints.latest)
     record.window = row if cut else {}
     if not cut:
         record.skipped += len(rejected)
@@ -201,7 +229,7 @@ def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool
     metrics: dict[str, float | None] = {}
     if dues.evaluates(step):
         with clock.pause("evaluate"):
-            metrics = validate(setup, run.shared.programs, averaged(state, setup.config))
+            metrics = validate(setup, run.shared.programs, averaged(held.state, setup.config))
             run.logs.write({"step": step, "phase": record.phase.index, **metrics})
         record.phase.observe(metrics["validation_loss"], setup.config["plateau"]["min_delta"])
         if run.stopping:
@@ -212,7 +240,7 @@ def _pause(run: _Run, state: TrainState, step: int, window: Window, leaves: bool
     if dues.saves(step) or ends or run.checkpoints.is_among_best(record, metrics):
         with clock.pause("checkpoint"):
             record.clock = clock.to_json()
-            run.checkpoints.save(state, record, metrics)
+            run.checkpoints.save(run.cached.saved(held.state, index), record, metrics)
     if record.stopped_at is not None:
         say(f"tlj: {run.directory}: stopped early at step {step}: no better {setup.config['early_stopping']['metric']}")
     if leaves:
@@ -225,10 +253,12 @@ def _predict(
     run: _Run, state: TrainState, sealed: SealedTest, predictions: pathlib.Path, best: dict[str, Any] | None
 ) -> None:
     """Writes the predictions of a state and, where one is told, of the best checkpoint."""
-    setup, chosen = run.setup, None
+    cached, index, chosen = run.cached, run.record.phase.index, None
     if best:
-        chosen = best_state(setup, state, run.directory, best["step"], int(state.step))
-    predict_held_out(setup, run.shared.programs, state, sealed, predictions, chosen)
+        chosen = best_state(run.setup, state, run.directory, best["step"], int(state.step))
+        chosen = chosen if chosen is state else cached.evaluated(chosen, index)
+    whole = (run.setup, cached.whole(state, index)) if run.setup.shifts else None
+    predict_held_out(cached.setup(index), run.shared.programs, state, sealed, predictions, chosen, whole)
 
 
 def _finish(
@@ -238,7 +268,9 @@ def _finish(
     metrics = final_metrics(run.setup, predictions)
     rows = read_metrics(run.directory / LOG)
     metrics["train_loss"] = next((row["loss"] for row in reversed(rows) if "loss" in row), None)
-    summary = run_summary(run.setup, run.clock, metrics, run.record, sealed.opened)
+    summary = run_summary(
+        run.setup, run.clock, metrics, run.record, sealed.opened, run.cached.depths, run.cached.facts()
+    )
     if best:
         summary["best"] = best
     if is_main():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import importlib.metadata
 import json
 import os
@@ -124,6 +125,11 @@ def format_label_table(groups: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+@functools.cache
+def _version_of(package: str) -> str:
+    return importlib.metadata.version(package)
+
+
 def _cpu_threads() -> int:
     """The size of XLA's thread pool on a CPU: ``NPROC``, or the cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -179,7 +185,7 @@ def manifest(setup: Setup, report: LoadReport, config_hash: str) -> dict[str, An
       config_hash: of the resolved config.
     """
     device, adapters = jax.devices()[0], setup.settings.adapters
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    versions = {package: _version_of(package) for package in PACKAGES}
     return {
         "versions": {"tlj": tlj.__version__, "python": platform.python_version(), **versions},
         "devices": {

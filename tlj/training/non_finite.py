@@ -65,7 +65,8 @@ def first_bad(finite: Mapping[str, Mapping[str, Any]], depths: Mapping[str, int]
         }
         for kind, tree in finite.items()
     }
-    params = sorted(depths, key=lambda path: (depths[path], path))
+    # What a step that starts from activations does not take was finite when these were made.
+    params = sorted(flat["params"], key=lambda path: (depths[path], path))
     met = [(f"parameter {path}", flat["params"][path]) for path in params]
     met += [(f"statistic {path}", good) for path, good in sorted(flat["batch_stats"].items())]
     met += [("the loss", bool(np.isfinite(loss)))]

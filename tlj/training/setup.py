@@ -25,10 +25,9 @@ from tlj.data.sources import Reader, Source, open_reader, open_source
 from tlj.data.splits import Split, budget_split
 from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError
-from tlj.freezing.phases import Group, Layout, Phase, Plateau
-from tlj.freezing.schedules import warmup_in_steps
-from tlj.freezing.settings import Timing, apply_settings
-from tlj.freezing.strategies import Strategy, control_name, parse_strategy, resolve_init
+from tlj.freezing.phases import Layout, Phase
+from tlj.freezing.strategies import control_name, parse_strategy, resolve_init
+from tlj.models.activations import FromDepth
 from tlj.models.attention.kernels import Kernels
 from tlj.models.lora import ROOT, Adapters, adapter_shapes
 from tlj.models.registry import Spec, build, family_of
@@ -36,10 +35,13 @@ from tlj.models.shapes import model_shapes
 from tlj.pretrained.load_plan import plan_load
 from tlj.pretrained.load_report import LoadReport
 from tlj.pretrained.source import PretrainedSource
+from tlj.training.cached.checks import check_cache
+from tlj.training.cached.reader import CachedInputs
 from tlj.training.fit import Fit, fit_model
 from tlj.training.kernels import resolve_kernels
 from tlj.training.parallel import host_of, make_mesh
 from tlj.training.retention import check_best
+from tlj.training.run_phases import run_phases
 from tlj.training.shifts import ShiftedSet, check_shifts, open_shifts
 from tlj.training.step_settings import StepSettings, check_dividing, step_settings
 from tlj.training.stopping import check_stopping
@@ -64,6 +66,7 @@ class Setup:
       phases: of the strategy, by start; their groups are complete.
       mesh: over all devices.
       shifts: test sets of another domain.
+      cached: what steps and evaluation start from in place of inputs; None: from inputs.
     """
 
     config: Mapping[str, Any]
@@ -78,6 +81,7 @@ class Setup:
     phases: tuple[Phase, ...]
     mesh: Mesh
     shifts: tuple[ShiftedSet, ...] = ()
+    cached: CachedInputs | None = None
 
     @property
     def spec(self) -> Spec:
@@ -92,18 +96,22 @@ class Setup:
     @functools.cached_property
     def reader(self) -> Reader:
         """The examples as the model takes them for evaluation, read or tokenised when first asked for."""
+        if self.cached:
+            return self.cached.reader
         reader = open_reader(self.source, self.fit.preprocessing, self.fit.reading)
         return getattr(reader, "evaluation", reader)
 
     @functools.cached_property
     def training_reader(self) -> Reader:
         """The examples as a training step takes them."""
+        if self.cached:
+            return self.cached.training_reader
         return open_reader(self.source, self.fit.preprocessing, self.fit.training_reading)
 
     @property
-    def preprocessing(self) -> Preprocessing | TextPreprocessing:
+    def preprocessing(self) -> Preprocessing | TextPreprocessing | FromDepth:
         """What the model expects of its inputs, whichever of them come; both arms of a pair share it."""
-        return self.fit.preprocessing
+        return FromDepth(self.cached.depth) if self.cached else self.fit.preprocessing
 
     @functools.cached_property
     def wrapper(self) -> Wrapper:
@@ -115,7 +123,12 @@ class Setup:
         """The training batches by step: the rows of this process."""
         host, hosts = host_of(self.mesh)
         return training_batches(
-            self.training_reader, self.split.train, **self._order_settings(), host=host, hosts=hosts
+            self.training_reader,
+            self.split.train,
+            **self._order_settings(),
+            host=host,
+            hosts=hosts,
+            views=self.cached.views if self.cached else 0,
         )
 
     @functools.cached_property
@@ -138,7 +151,8 @@ class Setup:
         if not self.training_reader.by_length:
             return self.batches[0]
         first = [self.batches[step] for step in range(min(self.config["steps"], 64))]
-        return sorted(first, key=lambda batch: batch["input_ids"].size)[len(first) // 2]
+        tokens = "activations" if self.cached else "input_ids"
+        return sorted(first, key=lambda batch: batch[tokens].size)[len(first) // 2]
 
     @functools.cached_property
     def kernels(self) -> Kernels:
@@ -207,33 +221,6 @@ def _split(config: Mapping[str, Any], source: Source) -> Split:
     return Split(train, validation, test)
 
 
-def _phases(config: Mapping[str, Any], strategy: Strategy, layout: Layout, epoch_examples: int) -> tuple[Phase, ...]:
-    """The strategy's phases, completed by the config's optimizer and by what it says of single groups."""
-    optimizer, plateau = config["optimizer"], Plateau(**config["plateau"])
-    every = config["evaluate"]["every"]
-    timing = Timing(config["steps"], plateau if every else None, every)
-    size = config["global_batch_size"]
-
-    def steps_of(warmup: str) -> int:
-        return warmup_in_steps(warmup, batch_size=size, examples=epoch_examples)
-
-    defaults = Group(
-        "",
-        learning_rate=optimizer["learning_rate"],
-        # L2-SP takes the place of weight decay.
-        weight_decay=0.0 if strategy.l2_sp else optimizer["weight_decay"],
-        optimizer=optimizer["name"],
-        schedule=optimizer["schedule"],
-        schedule_steps=config["steps"],
-        warmup_steps=steps_of(optimizer["warmup"]),
-    )
-    of_groups = {name: dict(settings) for name, settings in config["groups"].items()}
-    for settings in of_groups.values():
-        if "warmup" in settings:
-            settings["warmup_steps"] = steps_of(settings.pop("warmup"))
-    return apply_settings(strategy.phases(layout, timing, config["rules"]), layout, defaults, of_groups)
-
-
 def set_up(
     config: Mapping[str, Any],
     base: pathlib.Path,
@@ -274,13 +261,14 @@ def set_up(
     lora = config["lora"]
     adapters = Adapters(strategy.rank, lora["alpha"], tuple(lora["targets"])) if strategy.name == "lora" else None
     layout = model_layout(fit.spec, adapters)
-    phases = _phases(config, strategy, layout, len(split.train))
+    phases = run_phases(config, strategy, layout, len(split.train))
     if fit.pretrained is not None:
         # A source that does not fit is refused before anything is written.
         plan_load(init, fit.spec, fit.pretrained, copied=strategy.copied)
     parallel, size = config["parallel"], config["global_batch_size"]
     mesh = make_mesh(parallel["mode"], parallel["fsdp"], {"global_batch_size": size}, devices)
     check_dividing(config, mesh.size)
+    check_cache(config, augmentation, phases, layout)
     return Setup(
         config=config,
         source=source,

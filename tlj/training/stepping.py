@@ -58,16 +58,30 @@ def calls_from(setup: Setup, step: int, dues: Dues) -> Ahead:
       step: that it goes on from.
       dues: of the run.
     """
-    reader, wrapper = setup.training_reader, setup.wrapper
-    calls = dues.calls(step, setup.config["steps_per_call"])
-    return Ahead(
-        grain.MapDataset.source(_Stacked(setup.batches, calls)),
-        0,
+    wrapper = setup.wrapper
+    return _ahead(
+        setup,
+        dues.calls(step, setup.config["steps_per_call"]),
         lambda call: [(count, wrapper.put(batch, count)) for count, batch in call],
-        # What is in memory is not worth sending to another process.
-        workers=0 if reader.in_memory else setup.config["data"]["workers"],
-        threaded=not reader.in_memory,
+        setup.config["data"]["workers"],
     )
+
+
+def host_calls(setup: Setup, calls: Sequence[tuple[int, int]]) -> Ahead:
+    """Returns calls as ``calls_from`` does, but with their batches still on the host, and read in this process.
+
+    Args:
+      setup: of the run.
+      calls: the first step of each, and how many it takes.
+    """
+    return _ahead(setup, calls, lambda call: call, workers=0)
+
+
+def _ahead(setup: Setup, calls: Sequence[tuple[int, int]], put: Callable[[Any], Any], workers: int) -> Ahead:
+    # What is in memory is not worth sending to another process.
+    in_memory = setup.training_reader.in_memory
+    source = grain.MapDataset.source(_Stacked(setup.batches, calls))
+    return Ahead(source, 0, put, workers=0 if in_memory else workers, threaded=not in_memory)
 
 
 class StepPrograms:
@@ -124,8 +138,20 @@ class Window:
         self._pending: list[dict[str, Any]] = [_from_lists(cut)] if cut else []
         # Those of an earlier process are in the means, and their time in its own.
         self._earlier_steps = len(cut["accepted"]) if cut else 0
-        self._steps, self._waited = 0, self._clock.charged[INPUT_WAIT]
+        self._steps, self._waited, self._runs = 0, self._clock.charged[INPUT_WAIT], 1
         self._under_way.clear()
+
+    def add_share(self, metrics: dict[str, Any], count: int, runs: int) -> None:
+        """Takes in the metrics of steps that were taken with those of other runs, and are over.
+
+        Args:
+          metrics: of every step, on the host.
+          count: steps.
+          runs: that had the device together, so that a time is a share of theirs.
+        """
+        self._pending.append(metrics)
+        self._steps += count
+        self._runs = max(self._runs, runs)
 
     def add(self, metrics: dict[str, Any], count: int) -> None:
         """Takes in the metrics of the steps of one call, which may still be under way."""
@@ -135,12 +161,12 @@ class Window:
         if len(self._under_way) > self._ahead:
             jax.block_until_ready(self._under_way.popleft())
 
-    def end(self, step: int, state: TrainState) -> tuple[dict[str, Any], list[int]]:
+    def end(self, step: int, state: Any) -> tuple[dict[str, Any], list[int]]:
         """Waits for the device and ends the window.
 
         Args:
           step: the last of the window.
-          state: after it.
+          state: after it, or what else of it is to be waited for.
 
         Returns:
           The row for the log: means over the steps that were accepted, the time of a step, and the share of it spent
@@ -151,12 +177,15 @@ class Window:
         begin = step - steps - self._earlier_steps
         waited = self._clock.charged[INPUT_WAIT] - self._waited
         timing = {"step_s": step_s, "input_wait_share": waited / (step_s * steps) if step_s else 0.0}
+        if self._runs > 1:
+            timing["batched_with"] = self._runs
+            self._clock.batched_with = max(self._clock.batched_with, self._runs)
         with self._clock.pause("logging"):
             means, accepted = _means(self._pending)
         self._begin()
         return {"step": step, "phase": self._phase, **means, "timing": timing}, _rejected(accepted, begin)
 
-    def cut(self, step: int, state: TrainState) -> tuple[dict[str, Any], list[int]]:
+    def cut(self, step: int, state: Any) -> tuple[dict[str, Any], list[int]]:
         """Waits for the device in the middle of a window, at which the process ends.
 
         Args:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from tlj.freezing.digests import leaf_digests
+from tlj.training.cached.flops import flops_below
 from tlj.training.clock import Clock
 from tlj.training.parallel import fetch
 from tlj.training.run_record import RunRecord
@@ -22,9 +24,19 @@ from tlj.training.state import TrainState
 MOST_BATCHES = 1000
 
 
-def state_digests(state: TrainState) -> dict[str, str]:
-    """Returns the digest of every parameter and statistic, by path; every process must ask."""
-    return leaf_digests(fetch(state.params)) | leaf_digests(fetch(state.batch_stats))
+def state_digests(state: TrainState, known: Callable[[Any], str | None] = lambda leaf: None) -> dict[str, str]:
+    """Returns the digest of every parameter and statistic, by path; every process must ask.
+
+    Args:
+      state: of the run.
+      known: returns the digest of an array that nothing can have changed since it was taken; None for any other.
+    """
+    digests: dict[str, str] = {}
+    for tree in (state.params, state.batch_stats):
+        leaves = traverse_util.flatten_dict(tree, sep="/")
+        told = {path: digest for path, leaf in leaves.items() if (digest := known(leaf)) is not None}
+        digests |= told | leaf_digests(fetch({path: leaf for path, leaf in leaves.items() if path not in told}))
+    return digests
 
 
 def parameter_sizes(setup: Setup) -> dict[str, int]:
@@ -79,6 +91,8 @@ def run_summary(
     metrics: Mapping[str, float | None],
     record: RunRecord,
     test_opened: int,
+    depths: Sequence[int | None] = (),
+    kept: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Returns the summary of a finished run. Its timing is that of all its processes, each up to its last checkpoint.
 
@@ -88,9 +102,17 @@ def run_summary(
       metrics: final losses and accuracies.
       record: of the run.
       test_opened: how often the test split was opened.
+      depths: whose activations each phase started from, None where it did from inputs; empty: all from inputs.
+      kept: what was cached for that, and what it cost.
+
+    FLOPs are those of steps that go all the way, as a run without cached activations has them; what the steps of this
+    run computed is under ``cost``.
     """
     sizes, steps = parameter_sizes(setup), record.stopped_at or setup.config["steps"]
     phases = _phases(setup, record, sizes, steps)
+    computed = sum(phase["flops_per_step"] * phase["steps"] for phase in phases)
+    for phase, depth in zip(phases, depths, strict=False):
+        phase["flops_per_step"] += flops_below(setup, depth) if depth is not None and phase["steps"] else 0.0
     step_s = [clock.step_s(index) for index in range(len(phases))]
     known = all(seconds or not phase["steps"] for seconds, phase in zip(step_s, phases, strict=True))
     train_s = sum((s or 0.0) * phase["steps"] for s, phase in zip(step_s, phases, strict=True)) if known else None
@@ -124,11 +146,24 @@ def run_summary(
             "compile_s_by_phase": {str(index): clock.compile_s[index] for index in range(len(phases))},
             **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
             "input_wait_share": clock.charged["input_wait"] / clock.train_s if clock.train_s else None,
+            # Its seconds are then its share of those of all.
+            **({"batched_with": clock.batched_with} if clock.batched_with > 1 else {}),
         },
         "cost": {
             "devices": setup.mesh.size,
             "accelerator_seconds": None if train_s is None else train_s * setup.mesh.size,
+            **({"cached": _cached(computed, flops, steps, kept)} if kept else {}),
         },
+    }
+
+
+def _cached(computed: float, flops: float, steps: int, kept: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the steps computed, beside what they would have without cached activations, and what making these cost."""
+    return {
+        "flops_per_step": computed / steps,
+        "training_total": computed,
+        "relative_flops": computed / flops if flops else None,
+        "kept": [dict(row) for row in kept],
     }
 
 

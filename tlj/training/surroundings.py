@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tlj.training.programs import Programs
+from tlj.training.together.stack import Commons
 
 
 class StoppedError(Exception):
@@ -28,6 +29,7 @@ class Surroundings:
       on_begin: told how many steps an earlier process has done.
       on_step: told how many steps are newly done, for a progress bar.
       on_window: told every row of ``metrics.jsonl`` as it is written.
+      commons: frozen parameters of runs that are trained together; None where each has its own.
     """
 
     programs: Programs = dataclasses.field(default_factory=Programs)
@@ -35,3 +37,4 @@ class Surroundings:
     on_begin: Callable[[int], None] = _ignore
     on_step: Callable[[int], None] = _ignore
     on_window: Callable[[Mapping[str, Any]], None] = _ignore
+    commons: Commons | None = None

@@ -54,8 +54,8 @@ def bench(
       simulated (a CPU stands for several devices), batch, steps_per_window, median_s, p5_s, p95_s, window_s (seconds
       per step, by window), examples_per_s, mfu (of the device's bfloat16 peak; None where that is not known), flops,
       relative_flops (by the compiler's cost analysis), relative_time, compile_s, peak_bytes (per device),
-      input_wait_share and input_wait_reason (of the loop with the config's own data; why it is None), and what
-      ``program_facts`` gives.
+      from_depth (of a step that starts from cached activations), input_wait_share and input_wait_reason (of the loop
+      with the config's own data; why it is None), and what ``program_facts`` gives.
 
     Raises:
       InputError: for anything in the config or the strategies that cannot be done, before anything is compiled.
@@ -122,6 +122,7 @@ def static_facts(stepper: Stepper, full: Stepper) -> dict[str, Any]:
         "relative_flops": program.flops / full.program.flops,
         "compile_s": program.compile_s,
         "peak_bytes": program.peak_bytes,
+        **({"from_depth": stepper.setup.cached.depth} if stepper.setup.cached else {}),
         **program_facts(program),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlj.evidence.money.assumptions import assumptions
+from tlj.evidence.money.kept import cached_flops, extraction
 from tlj.evidence.money.label_value import label_values
 from tlj.evidence.money.pareto import pareto
 from tlj.evidence.money.prices import Prices
@@ -31,8 +32,9 @@ def cost(
 
     Returns:
       ``device``, ``devices``, ``reference`` (the arm of the relative figures: the first that trains everything, the
-      twin before the others), ``arms``, one row per arm, ``cells`` and ``totals``, one per arm and budget,
-      ``label_value``, ``pareto``, ``prices`` and ``assumptions``. What was not measured or not priced is None.
+      twin before the others), ``arms``, one row per arm, ``cached`` (``tlj.evidence.money.kept``), ``cells`` and
+      ``totals``, one per arm and budget, ``label_value``, ``pareto``, ``prices`` and ``assumptions``. What was not
+      measured or not priced is None.
       Accelerator-seconds are step time x steps x devices; those of the grid are the runs, without tuning trials.
     """
     by_arm: dict[str, list[Run]] = {arm.name: [] for arm in comparison.arms}
@@ -56,6 +58,7 @@ def cost(
         "devices": measured.get("devices"),
         "reference": reference,
         "arms": rows,
+        "cached": extraction([run for runs in by_arm.values() for run in runs], rows),
         "accelerator_seconds_grid": _sum(row["accelerator_seconds_grid"] for row in rows),
         "accelerator_seconds_tuning": _sum(row["accelerator_seconds_tuning"] for row in rows),
         "tuning_trials": {"finished": len(trials), "declared": declared_trials},
@@ -105,6 +108,7 @@ def _row(
         "flops_per_step": flops.get("per_step"),
         "training_flops_per_run": flops.get("training_total"),
         "training_flops_grid": None if flops.get("training_total") is None else flops["training_total"] * len(runs),
+        **cached_flops(runs),
         "step_s": {"median": times["median_s"], "p5": times["p5_s"], "p95": times["p95_s"]} if times else None,
         "accelerator_seconds_per_run": spent.per_run,
         "accelerator_seconds_grid": spent.seconds_of_runs,

@@ -38,6 +38,7 @@ def cost_context(comparison: Comparison, summary: Summary) -> dict[str, Any]:
     used = used if charged else used[:1]
     return {
         "words": _cost_words(cost),
+        "cached_words": _cached_words(cost),
         "prices": _price_words(cost),
         "tuned": bool(cost["tuning_trials"]["declared"]),
         "money": _money(cost),
@@ -65,6 +66,21 @@ def _cost_words(cost: Mapping) -> str:
     trials = cost["tuning_trials"]
     tuned = f" {trials['finished']} of {trials['declared']} tuning trials are finished." if trials["declared"] else ""
     return timed + relative + tuned + " Training the source of the backbone is not included."
+
+
+def _cached_words(cost: Mapping) -> str:
+    cached = cost.get("cached")
+    if not cached:
+        return ""
+    share = cached["flops_with"] / cached["flops_without"] if cached["flops_without"] else 1.0
+    return (
+        f"Activations that do not change were computed once, for {cached['examples']:,} examples in "
+        f"{seconds(cached['seconds'])} and {cached['flops']:.3g} FLOPs, and kept in {cached['bytes']:,} bytes. "
+        f"With that charged once to the comparison, all runs took {cached['flops_with']:.3g} FLOPs, {share:.3g} of the "
+        f"{cached['flops_without']:.3g} that they would have taken without. FLOPs above, relative ones and those that "
+        "a parity goes by are without; step times are of the steps as they were taken, unless the comparison has a "
+        "parity of seconds, and do not include making the activations."
+    )
 
 
 def _price_words(cost: Mapping) -> str:

@@ -1,0 +1,1 @@
+"""What does not change is computed once: activations at a freeze boundary, kept on disk, that steps start from."""
