@@ -12,26 +12,28 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, UInt32
 
+THREEFRY = "threefry2x32"
 STREAMS = ("data", "augment", "dropout", "head_init", "backbone_init", "adapter_init", "rate_finder")
 
 
-def _words(seed: int, name: str) -> UInt32[np.ndarray, "2"]:
+def _words(seed: int, name: str, count: int = 2) -> UInt32[np.ndarray, " count"]:
     if name not in STREAMS:
         raise ValueError(f"unknown random stream {name!r}; the streams are {', '.join(STREAMS)}")
-    return np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(2, np.uint32)
+    return np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(count, np.uint32)
 
 
-def key(seed: int, name: str) -> Key[Array, ""]:
+def key(seed: int, name: str, impl: str = THREEFRY) -> Key[Array, ""]:
     """Returns the JAX key of the stream ``name`` for ``seed``; it is made on the host, so nothing is compiled for it.
 
     Args:
       seed: the seed of the run.
       name: one of ``STREAMS``.
+      impl: what generates numbers from it, by JAX's name.
 
     Returns:
-      A typed threefry key. The implementation is fixed so that a run does not depend on JAX's default.
+      A typed key. The implementation is fixed so that a run does not depend on JAX's default.
     """
-    return jax.random.wrap_key_data(_words(seed, name), impl="threefry2x32")
+    return jax.random.wrap_key_data(_words(seed, name, 2 if impl == THREEFRY else 4), impl=impl)
 
 
 def generator(seed: int, name: str, *position: int) -> np.random.Generator:

@@ -55,7 +55,7 @@ class StepPath:
         self._setup, self._clock = setup, Clock()
         variables, _ = start_variables(setup)
         self._state = initial_state(setup, setup.phases[0], variables, programs)
-        self._rng, self._step = run_keys(setup.config["seed"]), 0
+        self._rng, self._step = run_keys(setup.config["seed"], setup.config["prng"]), 0
         self._timed = _Timed(setup, setup.phases[0], 0, programs, self._clock)
         self._window = Window(self._clock, 0)
 

@@ -62,7 +62,7 @@ class Stepper:
         self.setup, self.phase, self.programs = setup, phase, programs
         self._batch = setup.usual_batch if batch is None else batch
         self.program, _ = step_program(setup, phase, programs, self._batch)
-        self._rng = run_keys(setup.config["seed"])
+        self._rng = run_keys(setup.config["seed"], setup.config["prng"])
 
     def window(
         self, steps: int, warm_up: int = WARM_UP, around: contextlib.AbstractContextManager[Any] | None = None

@@ -22,7 +22,7 @@ from tlj.experiments.screening import source_data
 from tlj.experiments.tuning import check_tuning, describe_search, first_trials
 from tlj.metric_names import judged_metric
 from tlj.named_paths import named_path
-from tlj.streams import key
+from tlj.streams import THREEFRY
 from tlj.training.cached.room import check_room_of_all
 from tlj.training.setup import Setup, set_up
 
@@ -114,11 +114,10 @@ def check_batch_runs(config: ConfigDict) -> None:
     if jax.process_count() > 1:
         what = f"runs are trained together in one process, and there are {jax.process_count()}"
         raise InputError(what, where=where, do="set it to 1")
-    # Another generator gives other numbers under vmap than by itself; ``tlj.streams.key`` fixes the one that does not.
-    drawn = str(jax.random.key_impl(key(0, "dropout")))
-    if drawn != "threefry2x32":
-        what = f"keys of {drawn} would draw other numbers for runs together than for each by itself"
-        raise InputError(what, where=where, do="set it to 1, or use threefry keys")
+    # Another generator gives other numbers under vmap than by itself.
+    if config.prng != THREEFRY:
+        what = f"keys of {config.prng} would draw other numbers for runs together than for each by itself"
+        raise InputError(what, where=where, do=f"set it to 1, or config.prng to {THREEFRY}")
 
 
 def check_before_work(config: ConfigDict, grid: Grid, workdir: pathlib.Path) -> dict[str, Setup]:

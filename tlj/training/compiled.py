@@ -14,7 +14,7 @@ from tlj.freezing.optimizer import hyperparameters
 from tlj.freezing.partition import split
 from tlj.freezing.phases import Phase
 from tlj.models.registry import Spec
-from tlj.streams import key
+from tlj.streams import THREEFRY, key
 from tlj.training.cached.parts import above
 from tlj.training.checkpoints import abstract
 from tlj.training.parallel import batch_sharding, replicated, state_shardings
@@ -25,15 +25,20 @@ from tlj.training.step import Step, make_check_step, make_evaluate_step, make_tr
 from tlj.training.step_settings import StepSettings
 
 
-def run_keys(seed: int) -> dict[str, jax.Array]:
-    """Returns the keys that a step takes: those of the ``augment`` and ``dropout`` streams."""
-    return {name: key(seed, name) for name in ("augment", "dropout")}
+def run_keys(seed: int, prng: str = THREEFRY) -> dict[str, jax.Array]:
+    """Returns the keys that a step takes: those of the ``augment`` and ``dropout`` streams.
+
+    Args:
+      seed: of the run.
+      prng: ``config.prng``, the generator that they are for.
+    """
+    return {name: key(seed, name, prng) for name in ("augment", "dropout")}
 
 
 def _shape_key(setup: Setup) -> tuple[Any, ...]:
     """What every program of a run depends on."""
     mesh = setup.mesh
-    how = (setup.dtype, setup.config["remat"], setup.kernels, setup.preprocessing)
+    how = (setup.dtype, setup.config["remat"], setup.config["prng"], setup.kernels, setup.preprocessing)
     return (setup.spec, *how, tuple(mesh.shape.items()), tuple(mesh.devices.flat))
 
 
@@ -131,7 +136,7 @@ def _batch_shapes(setup: Setup, batch: Mapping[str, Any], calls: int) -> dict[st
 
 
 def _step_arguments(setup: Setup, phase: Phase, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> tuple[Any, ...]:
-    return setup.wrapper.arguments((abstract_state(setup, phase), shapes, run_keys(0)))
+    return setup.wrapper.arguments((abstract_state(setup, phase), shapes, run_keys(0, setup.config["prng"])))
 
 
 def lower_step(setup: Setup, phase: Phase, batch: Mapping[str, Any] | None = None) -> jax.stages.Lowered:

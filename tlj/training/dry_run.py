@@ -77,7 +77,7 @@ def _two_steps(setup: Setup, state: TrainState, programs: Programs) -> tuple[Tra
     """The state after the first calls of the run, the metrics over them, and how many steps they were."""
     clock, step = Clock(), 0
     window, compiled = Window(clock, 0), StepPrograms(setup, setup.phases[0], 0, programs, clock)
-    rng = run_keys(setup.config["seed"])
+    rng = run_keys(setup.config["seed"], setup.config["prng"])
     with calls_from(setup, 0, Dues.of(setup.config, setup.phases)) as calls:
         while step < min(STEPS, setup.config["steps"]):
             call = next(calls)

@@ -40,7 +40,7 @@ def diagnose(setup: Setup, phase: Phase, state: TrainState, step: int) -> dict[s
     batch = setup.wrapper.put(setup.batches[step - 1], 1)
     check = check_program(setup, phase, batch)
     # The state is given away; whoever asks has no use for it any more.
-    _, found = check(state, batch, run_keys(setup.config["seed"]))
+    _, found = check(state, batch, run_keys(setup.config["seed"], setup.config["prng"]))
     found = fetch(found)
     return {
         "step": step,

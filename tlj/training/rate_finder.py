@@ -90,7 +90,7 @@ def range_test(
     seed = finder_seed(setup.config["seed"])
     # The examples stay those of the run; what is drawn for them, and their order, are the finder's own.
     own = dataclasses.replace(setup, config={**setup.config, "seed": seed, "steps": rate_range.steps})
-    keys, losses = run_keys(seed), []
+    keys, losses = run_keys(seed, setup.config["prng"]), []
     rates = rate_range.rates()
     for step, rate in enumerate(rates):
         numbers = jax.device_put(rates_as_wanted(phase, rate * unit, step), replicated(own.mesh))

@@ -42,7 +42,7 @@ def input_wait(setup: Setup, phase: Phase, programs: Programs) -> InputWait:
     timed, window = StepPrograms(setup, phase, 0, programs, clock), Window(clock, 0)
     seed, adapters = setup.config["seed"], setup.settings.adapters
     variables, _ = run_variables("scratch", setup.spec, None, seed, adapters=adapters)
-    state, rng, step = initial_state(setup, phase, variables, programs), run_keys(seed), 0
+    state, rng, step = initial_state(setup, phase, variables, programs), run_keys(seed, setup.config["prng"]), 0
     del variables
     with calls_from(setup, 0, dues) as calls:
         for number in range(len(dues.calls(0, setup.config["steps_per_call"]))):

@@ -62,7 +62,7 @@ def time_steps(setup: Setup, steps: int) -> dict[str, Any]:
     variables, _ = run_variables("scratch", spec, None, seed, adapters=setup.settings.adapters)
     state = initial_state(setup, phase, variables, programs)
     del variables
-    on_devices, rng = setup.wrapper.put(batch, 1), run_keys(seed)
+    on_devices, rng = setup.wrapper.put(batch, 1), run_keys(seed, setup.config["prng"])
     taken: list[float] = []
     begin = time.perf_counter()
     program, _ = step_program(setup, phase, programs, batch)
