@@ -1,4 +1,4 @@
-"""Which kernel of attention a run takes on its devices: what the config asks for, or what is fastest there and right."""
+"""Which kernel of attention a run takes on its devices: what the config asks for, or what is fast there and right."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from tlj.benchmark.children import ask, own_command, own_environment
 from tlj.errors import InputError, RunError
+from tlj.huge_pages import with_huge_pages
 
 FRAMEWORKS = ("torch", "hf_flax")
 _OWN_STEP = "tlj.benchmark.peers.own_step"
@@ -118,7 +119,7 @@ def time_own(step: Step, timeout: float) -> dict[str, Any]:
     """
     words = [*own_command(_OWN_STEP), f"--config={step.config}:{step.model}", *step.words]
     words += [f"--config.{override}" for override in step.overrides]
-    return ask(words, environment=own_environment(JAX_PLATFORMS=step.device), timeout=timeout)
+    return ask(words, environment=with_huge_pages(own_environment(JAX_PLATFORMS=step.device)), timeout=timeout)
 
 
 def alternate(

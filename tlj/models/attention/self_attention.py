@@ -126,7 +126,7 @@ _mixed.defvjp(_mixed_forward, _mixed_backward)
 class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017) with query, key and value in one matrix product.
 
-    Softmax runs in float32 unless told. Matrices start Glorot uniform and biases at zero, as in the ViT release, unless told.
+    Softmax runs in float32, matrices start Glorot uniform and biases at zero, as in the ViT release, unless told.
 
     Attributes:
       heads: divides the width.
