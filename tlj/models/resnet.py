@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from tlj.errors import InputError
 from tlj.models.activations import Activations
+from tlj.models.convolution import convolution
 from tlj.models.layers import ACTIVATIONS, check_choice
 from tlj.models.rematerialise import call_block
 
@@ -130,6 +131,7 @@ class ConvNorm(nn.Module):
             use_bias=False,
             kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
             dtype=self.dtype,
+            conv_general_dilated=convolution,
             name="conv",
         )(x)
         norm = nn.BatchNorm(
