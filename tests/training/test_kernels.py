@@ -4,6 +4,7 @@ import re
 import types
 import warnings
 
+import jax
 import numpy as np
 import pytest
 
@@ -109,6 +110,7 @@ def fails(mixed):
     [
         (lambda mixed: mixed * 2, "it differs from XLA by "),
         (lambda mixed: mixed * np.nan, "it differs from XLA by nan"),
+        (jax.lax.stop_gradient, "it differs from XLA by "),
         (fails, "no such engine$"),
     ],
 )

@@ -100,7 +100,7 @@ def _problem(kernel: str, dtype: str) -> str:
         expected, found = (_tried(Kernels(name), dtype) for name in (XLA.attention, kernel))
     except Exception as error:
         return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    difference = max(float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True))
+    difference = float(np.max([np.abs(a - b).max() for a, b in zip(expected, found, strict=True)]))
     return "" if difference <= _TOLERANCE else f"it differs from XLA by {difference:.3g}"
 
 

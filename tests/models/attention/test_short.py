@@ -1,5 +1,7 @@
 """The kernel for short sequences, computed by plain JAX, against what it stands for."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,6 +74,40 @@ def test_several_runs_in_one_program_get_what_each_gets_alone():
     together = jax.vmap(lambda projected: found_attention(projected, MASK))(several)
     for found, projected in zip(together, several, strict=True):
         np.testing.assert_allclose(found, found_attention(projected, MASK), rtol=1e-6, atol=1e-6)
+
+
+OVER_DEVICES = """
+import json, re
+import jax, numpy as np
+from tlj.models.attention.short import short_attention
+from tlj.training.parallel import batch_sharding, make_mesh
+
+mesh = make_mesh("jit", 2, {"global_batch_size": 4})
+rng = np.random.default_rng(0)
+projected = rng.standard_normal((4, 9, 48)).astype(np.float32)
+gradient = rng.standard_normal((4, 9, 16)).astype(np.float32)
+placed, found = batch_sharding(mesh), []
+for mask in (None, np.arange(9) < np.array([[9], [4], [1], [7]])):
+    def both(projected, gradient, mask, mesh):
+        mixed, pull = jax.vjp(lambda p: short_attention(p, mask, 2, mesh=mesh, interpret=True), projected)
+        return mixed, *pull(gradient)
+
+    arguments = jax.device_put((projected, gradient, mask), placed)
+    program = jax.jit(both, static_argnums=3).lower(*arguments, mesh).compile()
+    divided, whole = program(*arguments), jax.jit(both, static_argnums=3)(projected, gradient, mask, None)
+    assert all(leaf.sharding.is_equivalent_to(placed, 3) for leaf in divided)
+    collectives = re.findall("all-gather|all-to-all|collective-permute", program.as_text())
+    found.append([len(collectives), *(float(abs(np.asarray(a) - np.asarray(b)).max()) for a, b in zip(divided, whole))])
+print(json.dumps(found))
+"""
+
+
+def test_over_four_devices_each_computes_its_own_rows_and_none_is_sent(processes):
+    ended = processes.start(script=OVER_DEVICES, devices=4).wait()
+    assert ended.code == 0, ended.stderr[-3000:]
+    for collectives, *differences in json.loads(ended.stdout):
+        assert collectives == 0
+        assert max(differences) < 1e-6
 
 
 def test_scores_are_written_nowhere():
