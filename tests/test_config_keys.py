@@ -12,6 +12,7 @@ from tlj.errors import InputError
 from tlj.freezing.optimizer import DIRECTIONS
 from tlj.freezing.phases import Group
 from tlj.freezing.schedules import SCHEDULES
+from tlj.models.attention.kernels import ATTENTION, SOFTMAX
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -235,3 +236,8 @@ def test_classes_and_columns_may_be_called_by_numbers():
     assert KEYS["data.columns.text"].kind.convert("3") == ("3",)
     with pytest.raises(ValueError, match="1"):
         KEYS["data.classes"].kind.convert([1, "1"])
+
+
+def test_the_kernels_and_types_of_attention_are_those_there_are():
+    assert KEYS["attention.kernel"].kind.names == ATTENTION
+    assert KEYS["attention.softmax"].kind.names == SOFTMAX

@@ -39,6 +39,16 @@ def test_key_does_not_depend_on_the_default_generator_of_jax():
         assert str(jax.random.key_impl(key(0, "augment"))) == "threefry2x32"
 
 
+def test_another_generator_has_keys_of_its_own_that_repeat():
+    first, again, other = (key(seed, "dropout", "rbg") for seed in (0, 0, 1))
+    assert str(jax.random.key_impl(first)) == "rbg"
+    data = [tuple(jax.random.key_data(each).tolist()) for each in (first, again, other)]
+    assert data[0] == data[1] != data[2]
+    # All four words count: the generator counts on from the last two.
+    assert len(set(data[0])) == 4
+    assert np.array_equal(*(jax.random.bits(each, (5,)) for each in (first, again)))
+
+
 def test_key_compiles_nothing():
     with count_compilations() as compilations:
         key(123, "dropout")

@@ -84,7 +84,7 @@ KEYS: dict[str, Key] = {
     "dtype": Key("float32", one_of("float32", "bfloat16"), "type of the computation; parameters are float32"),
     "attention.kernel": Key("auto", _ATTENTION, "what computes attention: flash on TPU, cudnn on NVIDIA, or XLA"),
     "attention.softmax": Key("float32", _SOFTMAX, "type of softmax in attention; compute: dtype, which XLA alone can"),
-    "prng": Key("threefry2x32", _PRNG, "random bits of dropout and augmentation; rbg: cheap on TPU, not on every mesh"),
+    "prng": Key("threefry2x32", _PRNG, "generator of dropout and augmentation; rbg: cheap on TPU, other numbers there"),
     "remat": Key("none", _REMAT, "what of a block is kept for the backward pass, by JAX's policies; none: everything"),
     "margin": Key(0.005, _POSITIVE, "smallest difference that matters, in the unit of metric; 0.005 is half a point"),
     "metric": Key("", _ANY_TEXT, "metric a comparison is judged by; empty: the task's own"),

@@ -2,7 +2,6 @@ import contextlib
 import json
 import re
 
-import jax
 import pytest
 
 from tlj.errors import InputError
@@ -165,6 +164,8 @@ def test_runs_are_trained_together_in_one_process_and_with_keys_that_vmap_leaves
         patch.setattr(checks.jax, "process_count", lambda: 2)
         with pytest.raises(InputError, match="in one process, and there are 2"):
             check_batch_runs(config)
-    monkeypatch.setattr(checks, "key", lambda seed, name: jax.random.key(seed, impl="rbg"))
-    with pytest.raises(InputError, match="keys of rbg would draw other numbers"):
-        check_batch_runs(config)
+    check_batch_runs(tiny_config(tmp_path, prng="rbg"))
+    with pytest.raises(
+        InputError, match="keys of rbg would draw other numbers.*set it to 1, or config.prng to threefry2x32"
+    ):
+        check_batch_runs(tiny_config(tmp_path, prng="rbg", experiments={"batch_runs": 4}))

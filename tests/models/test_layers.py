@@ -8,7 +8,7 @@ import pytest
 
 from tlj.errors import InputError
 from tlj.models.attention.self_attention import SelfAttention
-from tlj.models.layers import ACTIVATIONS, MLP, Classifier, FusedDense, check_choice
+from tlj.models.layers import ACTIVATIONS, MLP, Classifier, FusedDense, check_choice, product
 from tlj.streams import key
 
 A_KEY = key(0, "backbone_init")
@@ -298,3 +298,52 @@ def test_a_head_of_several_layers_is_a_perceptron_on_the_features():
 def test_a_linear_head_keeps_the_names_that_checkpoints_have():
     images = np.zeros((1, 2, 2, 6), np.float32)
     assert Classifier(Average(), num_classes=3).init(A_KEY, images)["params"]["head"].keys() == {"kernel", "bias"}
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_product_and_its_gradients_are_those_of_a_matrix_product(dtype):
+    rng = np.random.default_rng(0)
+    arrays = [jnp.asarray(rng.standard_normal(shape), dtype) for shape in ((2, 3, 5), (5, 4), (2, 3, 4))]
+
+    def of(multiply):
+        @jax.jit
+        def both(x, kernel, gradient):
+            found, pull = jax.vjp(multiply, x, kernel)
+            return found, *pull(gradient)
+
+        return both(*arrays)
+
+    for ours, theirs, like in zip(of(product), of(lambda x, k: x @ k), (arrays[2], *arrays[:2]), strict=True):
+        assert (ours.shape, ours.dtype) == (like.shape, dtype)
+        tolerance = 1e-5 if dtype == jnp.float32 else 0.05
+        np.testing.assert_allclose(*(np.asarray(a, np.float32) for a in (ours, theirs)), rtol=tolerance, atol=tolerance)
+
+
+def test_what_is_frozen_costs_no_gradient():
+    x, kernel = jax.ShapeDtypeStruct((64, 32), jnp.float32), jax.ShapeDtypeStruct((32, 48), jnp.float32)
+    one = 2 * 64 * 32 * 48
+
+    def products(*trained):
+        def loss(x, kernel):
+            return (product(x, kernel) ** 2).sum()
+
+        program = jax.jit(jax.grad(loss, trained)).lower(x, kernel)
+        # What `tlj plan` counts, and what runs.
+        return [stage.cost_analysis()["flops"] / one for stage in (program, program.compile())]
+
+    assert products(0, 1) == pytest.approx([3, 3], rel=0.1)
+    assert products(0) == pytest.approx([2, 2], rel=0.1)
+    assert products(1) == pytest.approx([2, 2], rel=0.1)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_keeps_the_type_that_a_backbone_computes_in(name):
+    x = np.linspace(-6, 6, 25)
+    found = ACTIVATIONS[name](jnp.asarray(x, jnp.bfloat16))
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(jnp.float32), ACTIVATIONS[name](jnp.float32(x)), atol=0.03)
+
+
+def test_gelu_is_that_of_jax():
+    x = np.linspace(-9, 9, 1001, dtype=np.float32)
+    np.testing.assert_allclose(ACTIVATIONS["gelu"](x), jax.nn.gelu(x, approximate=False), atol=1e-6)

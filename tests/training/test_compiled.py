@@ -51,6 +51,7 @@ def test_a_step_is_not_compiled_again_for(tiny_run, programs, changes):
         {"optimizer": {"label_smoothing": 0.1}},
         {"data": {"augment": {"shift": 0}}},
         {"dtype": "bfloat16"},
+        {"prng": "rbg"},
     ],
 )
 def test_what_is_compiled_into_a_step_gives_another_program(tiny_run, programs, changes):
@@ -105,3 +106,18 @@ def test_a_thaw_copies_no_parameter_and_is_on_the_shardings_of_the_next_phase(ti
     assert old.label_of["backbone/block0/mlp/up/kernel"] == FROZEN
     up = [tree["backbone"]["block0"]["mlp"]["up"]["kernel"] for tree in (moved.params, variables["params"])]
     assert not np.array_equal(*up)
+
+
+def test_what_is_drawn_follows_from_the_seed_with_any_generator(tiny_run):
+    programs, losses = Programs(), {}
+    for prng in ("threefry2x32", "rbg"):
+        setup = tiny_run(prng=prng)
+        phase = setup.phases[0]
+        for name, seed in (("first", 0), ("again", 0), ("other", 1)):
+            state = initial_state(setup, phase, initial_variables("scratch", setup.spec, None, 0)[0], programs)
+            program, _ = step_program(setup, phase, programs)
+            _, metrics = program.call(state, setup.source.batch(np.arange(16)), run_keys(seed, prng))
+            losses[prng, name] = float(metrics["loss"])
+        assert losses[prng, "first"] == losses[prng, "again"] != losses[prng, "other"]
+    assert losses["rbg", "first"] != losses["threefry2x32", "first"]
+    assert losses["rbg", "first"] == pytest.approx(losses["threefry2x32", "first"], rel=0.1)

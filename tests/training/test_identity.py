@@ -35,7 +35,8 @@ def test_how_fast_examples_are_read_makes_no_other_run(name):
 def test_only_how_a_run_is_carried_out_makes_no_other_run():
     left_out = configuration.flatten(resolved()).keys() - decisive(resolved()).keys()
     assert left_out == {
-        *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat"),
+        *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat", "attention.kernel"),
+        *("attention.softmax", "prng"),
         *("parallel.mode", "parallel.fsdp", "parallel.batch_per_device"),
         *("checkpoint.background", "checkpoint.deadline", "log.seconds", "log.tensorboard", "log.wandb"),
         *("evaluate.test", "evaluate.best", "evaluate.shifts"),
@@ -49,6 +50,20 @@ def test_a_key_that_older_runs_lack_makes_another_run_only_where_it_says_somethi
     before = {**now, "evaluate": {k: v for k, v in now["evaluate"].items() if k not in ("test", "best", "shifts")}}
     assert run_hash(now) == run_hash(before)
     assert run_hash({**now, "evaluate": {**now["evaluate"], **changed}}) != run_hash(before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "other"),
+    [
+        ({"attention": {"kernel": "flash", "softmax": "float32"}}, False),
+        ({"attention": {"kernel": "auto", "softmax": "compute"}}, True),
+        ({"prng": "rbg"}, True),
+    ],
+)
+def test_a_kernel_makes_no_other_run_and_a_softmax_or_a_generator_does(changes, other):
+    before = {name: value for name, value in resolved().items() if name not in ("attention", "prng")}
+    assert run_hash(resolved()) == run_hash(before)
+    assert (run_hash({**resolved(), **changes}) != run_hash(before)) == other
 
 
 @pytest.mark.parametrize(

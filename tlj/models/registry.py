@@ -53,6 +53,7 @@ class Family:
       depth_of: from a parameter's path and the number of blocks to its depth.
       head_dropout: from a spec to the rate of the dropout before the head.
       batch_norm: whether layers normalise with statistics of the batch; the backbone then has an ``axis_name``.
+      attention: whether tokens look at each other; the backbone then has ``kernels``.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Family:
     depth_of: Callable[[str, int], int] = depth_of
     head_dropout: Callable[[Spec], float] = lambda spec: 0.0
     batch_norm: bool = False
+    attention: bool = True
 
 
 def _bert_head_dropout(spec: BERTSpec) -> float:
@@ -72,7 +74,7 @@ FAMILIES = {
     family.name: family
     for family in (
         Family("vit", ViTSpec, ViT, Preprocessing),
-        Family("resnet", ResNetSpec, ResNet, Preprocessing, batch_norm=True),
+        Family("resnet", ResNetSpec, ResNet, Preprocessing, batch_norm=True, attention=False),
         Family("bert", BERTSpec, BERT, TextPreprocessing, head_dropout=_bert_head_dropout),
     )
 }
@@ -170,6 +172,6 @@ def build(
     """
     check_policy(remat)
     family = family_of(spec)
-    over = {"axis_name": axis_name} if family.batch_norm else {"kernels": kernels}
-    backbone = family.backbone(spec, jnp.dtype(dtype), remat, **over)
+    own = ({"axis_name": axis_name} if family.batch_norm else {}) | ({"kernels": kernels} if family.attention else {})
+    backbone = family.backbone(spec, jnp.dtype(dtype), remat, **own)
     return Classifier(backbone, spec.num_classes, family.head_dropout(spec), spec.head_layers)

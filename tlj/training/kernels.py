@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from tlj.errors import InputError
 from tlj.models.attention.kernels import XLA, Kernels
 from tlj.models.attention.self_attention import attend
+from tlj.models.registry import Family
 
 # By the platform of the devices; JAX calls NVIDIA's and AMD's "gpu".
 _FUSED = {"tpu": "flash", "gpu": "cudnn"}
@@ -23,47 +24,73 @@ _KEY = "config.attention.kernel"
 _TOLERANCE = 0.05
 
 
-def resolve_kernels(config: Mapping[str, Any], mesh: Mesh, *, divides: bool) -> Kernels:
-    """Returns how attention is computed on the devices of a mesh.
+def check_kernels(config: Mapping[str, Any], mesh: Mesh, family: Family) -> None:
+    """Checks that the devices of a mesh have the kernel that a config asks for; nothing is tried.
 
-    ``auto`` takes the fused kernel of the platform where it computes in the type of the run and, tried once in this
+    Args:
+      config: of the run, nested.
+      mesh: its devices.
+      family: of the model; one without attention asks for no kernel.
+
+    Raises:
+      InputError: for a kernel that these devices, this type or this softmax do not have.
+    """
+    asked, platform = config["attention"]["kernel"], _platform(mesh)
+    if not family.attention or asked in ("auto", "xla"):
+        return
+    if asked != _FUSED.get(platform):
+        where = {name: platform for platform, name in _FUSED.items()}[asked]
+        what = f"{asked} is a kernel for {where.upper()}s, and this is a {platform.upper()}"
+        raise InputError(what, where=_KEY, do="use auto")
+    if not _has_type(asked, config["dtype"]):
+        raise InputError(
+            "cuDNN's attention computes in 16 bits", where=_KEY, do="set config.dtype to bfloat16, or use auto"
+        )
+    if config["attention"]["softmax"] == "compute":
+        raise InputError(
+            f"softmax of {asked} is float32", where="config.attention.softmax", do="leave it at float32, or use xla"
+        )
+
+
+def resolve_kernels(config: Mapping[str, Any], mesh: Mesh, family: Family, *, divides: bool) -> Kernels:
+    """Returns how attention is computed on the devices of a mesh, for a config that ``check_kernels`` has passed.
+
+    ``auto`` takes the fused kernel of the platform where it computes in the types of the run and, tried once in this
     process on a few numbers, agrees with XLA; elsewhere XLA.
 
     Args:
       config: of the run, nested.
       mesh: its devices; those that are not there, as in a plan, are not tried.
+      family: of the model.
       divides: whether the compiler divides a global batch over the mesh, and a kernel is to be divided by hand.
-
-    Raises:
-      InputError: for a kernel that these devices or this type do not have.
     """
-    asked, softmax = config["attention"]["kernel"], config["attention"]["softmax"]
-    device = mesh.devices.flat[0]
-    fused = _FUSED.get(device.platform, "xla")
-    if asked not in ("auto", "xla", fused):
-        where = {name: platform for platform, name in _FUSED.items()}[asked]
-        what = f"{asked} is a kernel for {where.upper()}s, and this is a {device.platform.upper()}"
-        raise InputError(what, where=_KEY, do="use auto")
-    if asked == "cudnn" and config["dtype"] == "float32":
-        raise InputError(
-            "cuDNN's attention computes in 16 bits", where=_KEY, do="set config.dtype to bfloat16, or use auto"
-        )
-    if asked != "xla" and softmax == "compute" and fused != "xla":
-        # What is asked for is a softmax that only XLA computes.
-        if asked == fused:
-            raise InputError(
-                f"softmax of {asked} is float32", where="config.attention.softmax", do="leave it at float32, or use xla"
-            )
-        asked = "xla"
-    chosen = fused if asked == "auto" else asked
-    if chosen == "cudnn" and config["dtype"] == "float32":
-        chosen = "xla"
-    if asked == "auto" and chosen != "xla" and device in jax.local_devices():
-        problem = _problem(chosen, config["dtype"])
+    if not family.attention:
+        return XLA
+    softmax, chosen = config["attention"]["softmax"], config["attention"]["kernel"]
+    if chosen == "auto":
+        chosen = _fastest(_platform(mesh), config["dtype"], softmax)
+        # Every process has devices of its own in the mesh, so that all of them try, and come to one answer.
+        here = set(jax.local_devices()).intersection(mesh.devices.flat)
+        problem = _problem(chosen, config["dtype"]) if here and chosen != "xla" else ""
         if problem:
             warnings.warn(f"attention.kernel: {chosen} is left out, XLA computes attention: {problem}", stacklevel=2)
             chosen = "xla"
     return Kernels(chosen, softmax, mesh if divides and chosen == "flash" else None)
+
+
+def _platform(mesh: Mesh) -> str:
+    return mesh.devices.flat[0].platform
+
+
+def _has_type(kernel: str, dtype: str) -> bool:
+    return kernel != "cudnn" or dtype != "float32"
+
+
+def _fastest(platform: str, dtype: str, softmax: str) -> str:
+    """The fused kernel of a platform, or XLA where there is none for these types."""
+    fused = _FUSED.get(platform, "xla")
+    # A softmax in the type of the backbone is one that only XLA computes.
+    return fused if _has_type(fused, dtype) and softmax == "float32" else "xla"
 
 
 @functools.lru_cache(maxsize=8)
@@ -73,7 +100,7 @@ def _problem(kernel: str, dtype: str) -> str:
         expected, found = (_tried(Kernels(name), dtype) for name in (XLA.attention, kernel))
     except Exception as error:
         return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    difference = max(float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True))
+    difference = float(np.max([np.abs(a - b).max() for a, b in zip(expected, found, strict=True)]))
     return "" if difference <= _TOLERANCE else f"it differs from XLA by {difference:.3g}"
 
 

@@ -192,10 +192,8 @@ def _train_phase(run: _Run, state: TrainState) -> Steps[TrainState]:
         # Restored where the phase ends: there is nothing to compile for it.
         return state
     setup, phase, index = run.cached.setup(record.index), run.setup.phases[record.index], record.index
-    rng, programs = (
-        run_keys(setup.config["seed"], setup.config["prng"]),
-        StepPrograms(setup, phase, index, run.shared.programs, clock),
-    )
+    rng = run_keys(setup.config["seed"], setup.config["prng"])
+    programs = StepPrograms(setup, phase, index, run.shared.programs, clock)
 
     def on_steps(count: int, flops: float) -> None:
         record.count(flops * count)

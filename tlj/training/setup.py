@@ -38,7 +38,7 @@ from tlj.pretrained.source import PretrainedSource
 from tlj.training.cached.checks import check_cache
 from tlj.training.cached.reader import CachedInputs
 from tlj.training.fit import Fit, fit_model
-from tlj.training.kernels import resolve_kernels
+from tlj.training.kernels import check_kernels, resolve_kernels
 from tlj.training.parallel import host_of, make_mesh
 from tlj.training.retention import check_best
 from tlj.training.run_phases import run_phases
@@ -157,12 +157,15 @@ class Setup:
     @functools.cached_property
     def kernels(self) -> Kernels:
         """How a training step computes attention."""
-        return resolve_kernels(self.config, self.mesh, divides=self.wrapper.rows.axis is None)
+        return self._kernels(divides=self.wrapper.rows.axis is None)
+
+    def _kernels(self, *, divides: bool) -> Kernels:
+        return resolve_kernels(self.config, self.mesh, family_of(self.spec), divides=divides)
 
     @functools.cached_property
     def module(self) -> nn.Module:
         """The Linen module, as evaluation takes it."""
-        return build(self.spec, self.dtype, kernels=resolve_kernels(self.config, self.mesh, divides=True))
+        return build(self.spec, self.dtype, kernels=self._kernels(divides=True))
 
     @functools.cached_property
     def training_module(self) -> nn.Module:
@@ -268,6 +271,7 @@ def set_up(
     parallel, size = config["parallel"], config["global_batch_size"]
     mesh = make_mesh(parallel["mode"], parallel["fsdp"], {"global_batch_size": size}, devices)
     check_dividing(config, mesh.size)
+    check_kernels(config, mesh, family_of(fit.spec))
     check_cache(config, augmentation, phases, layout)
     return Setup(
         config=config,

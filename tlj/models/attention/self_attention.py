@@ -23,7 +23,7 @@ def attend(
 ) -> Float[Array, "batch length width"]:
     """Mixes the values of each sequence by how query and key of its tokens agree.
 
-    What a fused kernel cannot compute, XLA does: sequences too long for it, or several that share a row.
+    What a fused kernel cannot compute, XLA does: sequences too long for it, several that share a row, or odd heads.
 
     Args:
       projected: query, key and value side by side, each of all heads.
@@ -35,8 +35,10 @@ def attend(
     by_length = mask is None or mask.ndim == 2
     if kernels.attention == "flash" and by_length and fits(length, widths // 3, dtype):
         return short_attention(projected, mask, heads, mesh=kernels.mesh, interpret=kernels.interpret)
-    if kernels.attention == "cudnn" and by_length and dtype != jnp.float32:
-        shape = (batch, length, heads, widths // (3 * heads))
+    head_width = widths // (3 * heads)
+    # Heads that cuDNN computes on every device that has its kernel.
+    if kernels.attention == "cudnn" and by_length and dtype != jnp.float32 and head_width in range(8, 129, 8):
+        shape = (batch, length, heads, head_width)
         query, key, value = (part.reshape(shape) for part in jnp.split(projected, 3, axis=-1))
         # With a mask cuDNN would take scores of its shape from memory; padding is at the end.
         lengths = None if mask is None else mask.sum(axis=1, dtype=jnp.int32)
@@ -126,7 +128,11 @@ _mixed.defvjp(_mixed_forward, _mixed_backward)
 class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017) with query, key and value in one matrix product.
 
+<<<<<<< HEAD
     Softmax runs in float32, matrices start Glorot uniform and biases at zero, as in the ViT release, unless told.
+=======
+    Unless told, softmax runs in float32, and matrices start Glorot uniform and biases at zero, as in the ViT release.
+>>>>>>> kt
 
     Attributes:
       heads: divides the width.
