@@ -25,11 +25,12 @@ from tlj.training.identity import decisive
 from tlj.training.loop import run_steps, train_run
 from tlj.training.non_finite import NonFiniteError
 from tlj.training.programs import Programs
+from tlj.training.read_order import order_key
 from tlj.training.run_progress import RunProgress
 from tlj.training.setup import set_up
 from tlj.training.stretch import Steps
 from tlj.training.surroundings import StoppedError, Surroundings
-from tlj.training.together.sameness import order_key, together_key
+from tlj.training.together.sameness import together_key
 from tlj.training.together.train import train_together
 
 

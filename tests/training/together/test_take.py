@@ -12,7 +12,8 @@ from tlj.training.programs import Programs, count_compilations
 from tlj.training.stepping import Window
 from tlj.training.stretch import Own, Stretch, Taken
 from tlj.training.summary import state_digests
-from tlj.training.together.sameness import order_key, together_key
+from tlj.training.read_order import order_key
+from tlj.training.together.sameness import together_key
 from tlj.training.together.stack import Commons
 from tlj.training.together.take import Member, take_together
 
