@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,8 @@ import numpy as np
 from flax import traverse_util
 
 from tlj.freezing.digests import leaf_digests
+from tlj.models.lora import Adapters
+from tlj.models.registry import Spec
 from tlj.training.cached.flops import flops_below
 from tlj.training.clock import Clock
 from tlj.training.parallel import fetch
@@ -37,11 +41,15 @@ def state_digests(state: TrainState, known: Callable[[Any], str | None] = lambda
     return digests
 
 
-def parameter_sizes(setup: Setup) -> dict[str, int]:
+def parameter_sizes(setup: Setup) -> Mapping[str, int]:
     """Returns the number of elements of every parameter of a run's model, adapters included, by path."""
-    shapes = variable_shapes(setup.spec, setup.settings.adapters)["params"]
-    leaves = jax.tree_util.tree_leaves_with_path(shapes)
-    return {"/".join(entry.key for entry in path): leaf.size for path, leaf in leaves}
+    return _sizes(setup.spec, setup.settings.adapters)
+
+
+@functools.lru_cache(maxsize=32)
+def _sizes(spec: Spec, adapters: Adapters | None) -> Mapping[str, int]:
+    leaves = jax.tree_util.tree_leaves_with_path(variable_shapes(spec, adapters)["params"])
+    return types.MappingProxyType({"/".join(entry.key for entry in path): leaf.size for path, leaf in leaves})
 
 
 def pair_facts(setup: Setup) -> dict[str, str]:
