@@ -16,6 +16,7 @@ import jax
 from tlj.distributed import PreemptedError, agree, stop_requested
 from tlj.errors import InputError
 from tlj.experiments.batches import Kind, batches
+from tlj.experiments.extraction import extract_for_all
 from tlj.experiments.failures import forget_failure, is_given_up, note_failure
 from tlj.experiments.grid import PlannedRun
 from tlj.progress import Progress, say
@@ -25,11 +26,12 @@ from tlj.training.identity import decisive
 from tlj.training.loop import run_steps, train_run
 from tlj.training.non_finite import NonFiniteError
 from tlj.training.programs import Programs
+from tlj.training.read_order import order_key
 from tlj.training.run_progress import RunProgress
 from tlj.training.setup import set_up
 from tlj.training.stretch import Steps
 from tlj.training.surroundings import StoppedError, Surroundings
-from tlj.training.together.sameness import order_key, together_key
+from tlj.training.together.sameness import together_key
 from tlj.training.together.train import train_together
 
 
@@ -124,7 +126,7 @@ def run_all(
             progress.advance(last=run.about)
 
     with progress.shown():
-        together = _together(missing, workdir, batch_runs, seed_by_seed)
+        together = _together(missing, workdir, programs, batch_runs, seed_by_seed)
         _in_threads([functools.partial(train, batch) for batch in together], workers, shared.stop)
     return Outcome(len(trained), tuple(sorted(failed)), ended[0] if ended else "")
 
@@ -146,14 +148,14 @@ def _left(runs: Sequence[PlannedRun], workdir: pathlib.Path) -> tuple[list[Plann
 
 
 def _together(
-    runs: Sequence[PlannedRun], workdir: pathlib.Path, batch_runs: int, seed_by_seed: bool
+    runs: Sequence[PlannedRun], workdir: pathlib.Path, programs: Programs, batch_runs: int, seed_by_seed: bool
 ) -> list[list[PlannedRun]]:
     """The runs that are trained together, each by itself where ``batch_runs`` is 1."""
     if batch_runs == 1:
         return [[run] for run in runs]
-    kinds = []
-    for run in runs:
-        setup = set_up(run.config, workdir)
+    setups, kinds = [set_up(run.config, workdir) for run in runs], []
+    extract_for_all(setups, programs)
+    for run, setup in zip(runs, setups, strict=True):
         setup = from_activations(setup, depths_of(setup)[0])
         apart = run.seed if seed_by_seed else None
         kinds.append(Kind((together_key(setup, setup.phases[0]), apart), order_key(setup)))

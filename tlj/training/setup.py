@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -211,6 +212,12 @@ def _split(config: Mapping[str, Any], source: Source) -> Split:
     data, budget, seed = config["data"], config["label_budget"], config["seed"]
     if data["split_from"]:
         return reused_split(source, data["split_from"], budget, seed)
+    return _drawn_split(source, json.dumps(data, sort_keys=True), budget, seed)
+
+
+@functools.lru_cache(maxsize=64)
+def _drawn_split(source: Source, settings: str, budget: int | str, seed: int) -> Split:
+    data = json.loads(settings)
     pool, test = pool_and_test(source, data)
     train, validation = budget_split(
         source.labels,

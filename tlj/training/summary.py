@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,15 +15,15 @@ import numpy as np
 from flax import traverse_util
 
 from tlj.freezing.digests import leaf_digests
+from tlj.models.lora import Adapters
+from tlj.models.registry import Spec
 from tlj.training.cached.flops import flops_below
 from tlj.training.clock import Clock
 from tlj.training.parallel import fetch
+from tlj.training.read_order import padding_share
 from tlj.training.run_record import RunRecord
 from tlj.training.setup import Setup, variable_shapes
 from tlj.training.state import TrainState
-
-# A longer run repeats itself: what its batches waste does not change any more.
-MOST_BATCHES = 1000
 
 
 def state_digests(state: TrainState, known: Callable[[Any], str | None] = lambda leaf: None) -> dict[str, str]:
@@ -39,29 +41,15 @@ def state_digests(state: TrainState, known: Callable[[Any], str | None] = lambda
     return digests
 
 
-def parameter_sizes(setup: Setup) -> dict[str, int]:
+def parameter_sizes(setup: Setup) -> Mapping[str, int]:
     """Returns the number of elements of every parameter of a run's model, adapters included, by path."""
-    shapes = variable_shapes(setup.spec, setup.settings.adapters)["params"]
-    leaves = jax.tree_util.tree_leaves_with_path(shapes)
-    return {"/".join(entry.key for entry in path): leaf.size for path, leaf in leaves}
+    return _sizes(setup.spec, setup.settings.adapters)
 
 
-def padding_share(setup: Setup) -> float | None:
-    """Returns the share of the tokens of training batches that were padding, over the first of them; None for images.
-
-    It follows from the order of the batches alone, so that a run that was interrupted tells the same.
-
-    Args:
-      setup: of the run.
-    """
-    real = all_tokens = 0
-    for step in range(min(setup.config["steps"], MOST_BATCHES)):
-        batch = setup.batches[step]
-        if "input_ids" not in batch:
-            return None
-        tokens = batch["segment_ids" if "segment_ids" in batch else "attention_mask"]
-        real, all_tokens = real + int(np.count_nonzero(tokens)), all_tokens + tokens.size
-    return 1 - real / all_tokens
+@functools.lru_cache(maxsize=32)
+def _sizes(spec: Spec, adapters: Adapters | None) -> Mapping[str, int]:
+    leaves = jax.tree_util.tree_leaves_with_path(variable_shapes(spec, adapters)["params"])
+    return types.MappingProxyType({"/".join(entry.key for entry in path): leaf.size for path, leaf in leaves})
 
 
 def pair_facts(setup: Setup) -> dict[str, str]:

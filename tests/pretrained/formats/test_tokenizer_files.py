@@ -158,6 +158,22 @@ def test_files_are_carried_as_they_are(wordpiece, tmp_path):
     check_tokenizer_files(carried, identity, "RUN")
 
 
+def test_runs_of_a_process_share_the_files_on_the_disk_as_long_as_they_are_what_they_were(wordpiece, tmp_path):
+    files = find_tokenizer_files(wordpiece)
+    identity = content_identity(files.values())
+    folders = [tmp_path / str(i) / "tokenizer" for i in range(4)]
+    carry_tokenizer_files(files, identity, folders[0])
+    carry_tokenizer_files(files, identity, folders[1])
+    assert all(os.path.samefile(folders[0] / name, folders[1] / name) for name in files)
+    assert not os.path.samefile(folders[0] / "vocab.txt", files["vocab.txt"])
+    # Somebody wrote another word into the second.
+    (folders[1] / "vocab.txt").write_text("other\n")
+    carry_tokenizer_files(files, identity, folders[2])
+    (folders[2] / "vocab.txt").unlink()
+    carry_tokenizer_files(files, identity, folders[3])
+    check_tokenizer_files(find_tokenizer_files(folders[3]), identity, "RUN")
+
+
 def test_what_a_killed_process_left_is_replaced(wordpiece, tmp_path):
     files = find_tokenizer_files(wordpiece)
     folder = tmp_path / "tokenizer"

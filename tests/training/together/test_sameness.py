@@ -1,6 +1,8 @@
 import pytest
 
-from tlj.training.together.sameness import order_key, shapes_vary, together_key
+from tlj.training.cached.extract import depths_of
+from tlj.training.cached.run import from_activations
+from tlj.training.together.sameness import shapes_vary, together_key
 
 
 def key(setup):
@@ -26,12 +28,6 @@ def test_runs_of_other_programs_are_not(tiny_run, changes):
     assert key(tiny_run(**changes)) != key(tiny_run())
 
 
-def test_runs_of_one_seed_and_budget_read_the_same(tiny_run):
-    assert order_key(tiny_run(optimizer={"learning_rate": 0.3}, steps=50)) == order_key(tiny_run())
-    assert order_key(tiny_run(seed=1)) != order_key(tiny_run())
-    assert order_key(tiny_run(label_budget=60)) != order_key(tiny_run())
-
-
 def test_batches_of_several_lengths_are_of_other_shapes_for_another_seed(tiny_run, monkeypatch):
     setup, other, same = tiny_run(), tiny_run(seed=1), tiny_run(optimizer={"learning_rate": 0.3})
     assert not shapes_vary(setup)
@@ -40,3 +36,14 @@ def test_batches_of_several_lengths_are_of_other_shapes_for_another_seed(tiny_ru
     assert shapes_vary(setup)
     assert key(setup) != key(other)
     assert key(setup) == key(same)
+
+
+def test_features_of_texts_of_all_lengths_are_of_one_shape(tiny_run, monkeypatch):
+    changes = {"strategy": "linear_probe", "init": "scratch", "data": {"augment": {"shift": 0}}}
+    setup, other = (
+        from_activations(setup, depths_of(setup)[0])
+        for setup in (tiny_run(**changes, cache={"activations": "float32"}, seed=seed) for seed in (0, 1))
+    )
+    monkeypatch.setattr(type(setup.source), "kind", "text", raising=False)
+    assert not shapes_vary(setup)
+    assert key(setup) == key(other)

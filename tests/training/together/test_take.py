@@ -9,10 +9,11 @@ from tlj.training.compiled import initial_state, run_keys
 from tlj.training.dues import Dues
 from tlj.training.initial import start_variables
 from tlj.training.programs import Programs, count_compilations
+from tlj.training.read_order import order_key
 from tlj.training.stepping import Window
 from tlj.training.stretch import Own, Stretch, Taken
 from tlj.training.summary import state_digests
-from tlj.training.together.sameness import order_key, together_key
+from tlj.training.together.sameness import together_key
 from tlj.training.together.stack import Commons
 from tlj.training.together.take import Member, take_together
 

@@ -34,6 +34,9 @@ _SETTINGS = {
     *("model_max_length", "model_input_names", "padding_side", "truncation_side", "clean_up_tokenization_spaces"),
 }
 
+# By identity, the folder that was made last in this process.
+_carried: dict[str, pathlib.Path] = {}
+
 
 def find_tokenizer_files(directory: pathlib.Path) -> dict[str, pathlib.Path]:
     """Returns the files of a tokenizer in a directory, by name; empty where there are none."""
@@ -64,6 +67,9 @@ def check_tokenizer_files(files: Mapping[str, pathlib.Path], identity: str, wher
 def carry_tokenizer_files(files: Mapping[str, pathlib.Path], identity: str, folder: pathlib.Path) -> None:
     """Copies the files of a tokenizer to a folder that is there whole or not at all, whatever was there before.
 
+    Where this process has made such a folder of the same content, its files are linked: of a thousand small runs they
+    would be nearly all that is on the disk.
+
     Args:
       files: by name.
       identity: ``content_identity`` of the files, as it was when the model was read.
@@ -79,10 +85,26 @@ def carry_tokenizer_files(files: Mapping[str, pathlib.Path], identity: str, fold
         else:
             leftover.unlink(missing_ok=True)
     temporary.mkdir(parents=True)
-    for name, file in files.items():
-        shutil.copyfile(file, temporary / name)
-    check_tokenizer_files(find_tokenizer_files(temporary), identity, str(next(iter(files.values())).parent))
+    if not _are_linked(files, identity, temporary):
+        for name, file in files.items():
+            (temporary / name).unlink(missing_ok=True)
+            shutil.copyfile(file, temporary / name)
+        check_tokenizer_files(find_tokenizer_files(temporary), identity, str(next(iter(files.values())).parent))
     os.replace(temporary, folder)
+    _carried[identity] = folder
+
+
+def _are_linked(files: Mapping[str, pathlib.Path], identity: str, folder: pathlib.Path) -> bool:
+    """Links the files of an earlier folder, and tells whether they are there and what they should be."""
+    if identity not in _carried or content_identity(files.values()) != identity:
+        return False
+    try:
+        for name in files:
+            os.link(_carried[identity] / name, folder / name)
+        return content_identity(find_tokenizer_files(folder).values()) == identity
+    except OSError:
+        # It was removed, or the file system has no links.
+        return False
 
 
 def open_tokenizer(files: Mapping[str, pathlib.Path]) -> PreTrainedTokenizerBase:

@@ -15,6 +15,7 @@ from tlj.data.text import TextPreprocessing
 from tlj.models.registry import Spec
 from tlj.models.shapes import model_shapes
 from tlj.training.cached.activations import make_activation_step
+from tlj.training.read_order import token_shapes
 from tlj.training.setup import Setup
 
 # Batches whose mean stands for all where they differ in length.
@@ -35,7 +36,7 @@ def flops_below(setup: Setup, depth: int) -> float:
     size = setup.config["global_batch_size"]
     if isinstance(preprocessing, Preprocessing):
         return _flops(spec, setup.dtype, preprocessing, depth, (size, *spec.input_shape))
-    shapes = [setup.batches[step]["input_ids"].shape for step in range(min(setup.config["steps"], _BATCHES))]
+    shapes = token_shapes(setup, _BATCHES)
     return float(np.mean([_flops(spec, setup.dtype, preprocessing, depth, shape) for shape in shapes]))
 
 

@@ -13,8 +13,10 @@ import numpy as np
 from flax import traverse_util
 
 from tlj.freezing.digests import leaf_digests
+from tlj.models.registry import Spec
 from tlj.pretrained.initialise import new_head
 from tlj.pretrained.load_report import LoadReport
+from tlj.pretrained.source import PretrainedSource
 from tlj.training.cached.parts import below
 from tlj.training.initial import start_variables
 from tlj.training.setup import Setup
@@ -55,13 +57,27 @@ def start_identity(setup: Setup, depth: int) -> tuple[Hashable, ...]:
       setup: of the run.
       depth: of the boundary.
     """
-    known, backbone = _known(setup, depth), dataclasses.replace(setup.spec, num_classes=0, head_layers=())
+    load = _Load(setup.init, setup.spec, setup.copied, setup.pretrained, setup)
+    known, backbone = _known(load, depth), dataclasses.replace(setup.spec, num_classes=0, head_layers=())
     identity = setup.pretrained.identity if setup.pretrained and setup.init != "scratch" else ""
     return (setup.init, identity, setup.copied, backbone, None if known else setup.config["seed"])
 
 
-def _known(setup: Setup, depth: int) -> bool:
+@dataclasses.dataclass(frozen=True)
+class _Load:
+    """What decides what becomes of every leaf, which runs have in common."""
+
+    init: str
+    spec: Spec
+    copied: int | None
+    source: PretrainedSource | None
+    setup: Setup = dataclasses.field(compare=False)
+
+
+@functools.lru_cache(maxsize=64)
+def _known(load: _Load, depth: int) -> bool:
     """Whether every leaf up to a depth comes from the source as it is there."""
+    setup = load.setup
     rows = [row for row in setup.load_plan.leaves if row.path.startswith(("params/backbone/", "batch_stats/"))]
     flat = {row.path: row.status for row in rows}
     within = below(_split_kinds(flat), setup.spec, depth)

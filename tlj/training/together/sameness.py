@@ -1,31 +1,13 @@
-"""Which runs can take their steps in one program, and which of them read the same batches."""
+"""Which runs can take their steps in one program."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable
-
-import numpy as np
 
 from tlj.freezing.phases import Phase
 from tlj.training.compiled import step_key
+from tlj.training.read_order import order_key
 from tlj.training.setup import Setup
-
-
-def order_key(setup: Setup) -> Hashable:
-    """Returns what decides the batches of a run: two runs with one key read the same at every step.
-
-    Args:
-      setup: of the run.
-    """
-    config, split = setup.config, setup.split
-    examples = hashlib.blake2b(np.ascontiguousarray(split.train), digest_size=16).hexdigest()
-    how = (setup.preprocessing, setup.fit.training_reading, config["data"]["balance"])
-    if config["cache"]["activations"] != "none":
-        # What is read are activations, which follow from what made them.
-        identity = setup.pretrained.identity if setup.pretrained and setup.init != "scratch" else ""
-        how = (*how, setup.init, identity, setup.copied)
-    return (setup.source.name, setup.source.digest, examples, config["global_batch_size"], config["seed"], *how)
 
 
 def shapes_vary(setup: Setup) -> bool:

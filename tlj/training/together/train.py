@@ -13,9 +13,10 @@ from tlj.distributed import PreemptedError, stop_requested
 from tlj.pretrained.initialise import reading_once
 from tlj.training.non_finite import NonFiniteError
 from tlj.training.programs import Programs
+from tlj.training.read_order import order_key
 from tlj.training.stretch import Steps, Stretch
 from tlj.training.surroundings import StoppedError, Surroundings
-from tlj.training.together.sameness import order_key, together_key
+from tlj.training.together.sameness import together_key
 from tlj.training.together.stack import Commons
 from tlj.training.together.take import Member, take_together
 

@@ -1,0 +1,50 @@
+"""A study of one frozen backbone: 45 pairs of learning rate and weight decay, at 5 label budgets, on 5 seeds.
+
+    tlj compare --config=configs/probe_study.py --workdir=runs/probe_study --config.model.source=all-MiniLM-L6-v2 \
+      --config.data.source=tsv:sst2
+"""
+
+from ml_collections import ConfigDict
+
+from tlj import config as configuration
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    """Returns the comparison; it needs ``config.model.source`` and ``config.data.source``."""
+    config = configuration.default()
+    config.model.family = "bert"
+    config.model.settings = dict(pool="mean")
+    # The checkpoint's pooler is not used: its sentences are means over tokens.
+    config.model.allow_missing = ("pooler.*",)
+    config.data.test = "dev"
+    config.data.text.length = 64
+    # Features of random weights are the cheapest twin of features of trained ones; it is asked once.
+    config.twin = "random"
+    config.arms = ("random=linear_probe@scratch", "linear_probe")
+    config.label_budgets = (200, 500, 1000, 4000, 16000)
+    config.declared = {"random": dict(label_budgets=(200,))}
+    config.seeds = (0, 1, 2, 3, 4)
+    config.tuning.trials = 45
+    config.tuning.search = "grid"
+    config.tuning.seeds = (1000, 1001, 1002, 1003, 1004)
+    config.tuning.budgets = "each"
+    config.tuning.space = {
+        "optimizer": {
+            "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
+            "weight_decay": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
+        }
+    }
+    # Nothing of a frozen backbone drifts, and what its features are worth is what is trained here.
+    config.screening.examples = 0
+    config.steps = 1000
+    config.global_batch_size = 32
+    config.optimizer.warmup = "30 steps"
+    config.cache.activations = "float32"
+    config.experiments.batch_runs = 45
+    config.steps_per_call = 100
+    config.log.every = 500
+    config.log.tensorboard = False
+    config.evaluate.batch_size = 256
+    config.checkpoint.keep = "trainable"
+    config.checkpoint.latest = 1
+    return config
