@@ -82,6 +82,7 @@ KEYS: dict[str, Key] = {
     "on_nan": Key("stop", one_of("stop", "skip"), "a loss or gradient that is not finite: stop, or skip the update"),
     "task": Key("multiclass", _TASK, "what labels are, which decides loss and metrics; README, Tasks"),
     "dtype": Key("float32", one_of("float32", "bfloat16"), "type of the computation; parameters are float32"),
+    "frozen_weights": Key("compute", one_of("compute", "float32"), "type that frozen weights have on the devices"),
     "attention.kernel": Key("auto", _ATTENTION, "what computes attention: flash on TPU, cudnn on NVIDIA, or XLA"),
     "attention.softmax": Key("float32", _SOFTMAX, "type of softmax in attention; compute: dtype, which XLA alone can"),
     "prng": Key("threefry2x32", _PRNG, "generator of dropout and augmentation; rbg: cheap on TPU, other numbers there"),

@@ -36,7 +36,7 @@ def test_only_how_a_run_is_carried_out_makes_no_other_run():
     left_out = configuration.flatten(resolved()).keys() - decisive(resolved()).keys()
     assert left_out == {
         *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat", "attention.kernel"),
-        *("attention.softmax", "prng"),
+        *("attention.softmax", "prng", "frozen_weights"),
         *("parallel.mode", "parallel.fsdp", "parallel.batch_per_device"),
         *("checkpoint.background", "checkpoint.deadline", "log.seconds", "log.tensorboard", "log.wandb"),
         *("evaluate.test", "evaluate.best", "evaluate.shifts"),

@@ -50,7 +50,7 @@ def best_state(setup: Setup, state: TrainState, directory: pathlib.Path, step: i
     if step == last:
         return state
     variables, _ = read_variables(directory, step)
-    shapes = abstract_state(setup, setup.phases[0])
+    shapes = abstract_state(setup, setup.phases[0], whole=True)
 
     def put(leaf: np.ndarray, shape: jax.ShapeDtypeStruct) -> jax.Array:
         return jax.make_array_from_callback(shape.shape, shape.sharding, lambda index: leaf[index])

@@ -17,6 +17,7 @@ from tlj.models.registry import Spec
 from tlj.streams import THREEFRY, key
 from tlj.training.cached.parts import above
 from tlj.training.checkpoints import abstract
+from tlj.training.compute_type import rounded, rounded_in_evaluation, rounded_in_phase, rounds_ahead
 from tlj.training.parallel import batch_sharding, replicated, state_shardings
 from tlj.training.programs import Program, Programs
 from tlj.training.setup import Setup, variable_shapes
@@ -38,7 +39,14 @@ def run_keys(seed: int, prng: str = THREEFRY) -> dict[str, jax.Array]:
 def _shape_key(setup: Setup) -> tuple[Any, ...]:
     """What every program of a run depends on."""
     mesh = setup.mesh
-    how = (setup.dtype, setup.config["remat"], setup.config["prng"], setup.kernels, setup.preprocessing)
+    how = (
+        setup.dtype,
+        rounds_ahead(setup),
+        setup.config["remat"],
+        setup.config["prng"],
+        setup.kernels,
+        setup.preprocessing,
+    )
     return (setup.spec, *how, tuple(mesh.shape.items()), tuple(mesh.devices.flat))
 
 
@@ -56,18 +64,45 @@ class _Structure:
 
 @functools.lru_cache(maxsize=32)
 def _abstract_state(
-    spec: Spec, structure: _Structure, settings: StepSettings, mesh: Mesh, depth: int | None
+    spec: Spec,
+    structure: _Structure,
+    settings: StepSettings,
+    mesh: Mesh,
+    depth: int | None,
+    rounding: tuple[str, frozenset[str]],
 ) -> TrainState:
     phase = structure.phase
     variables, numbers = above(variable_shapes(spec, settings.adapters), spec, depth), hyperparameters(phase)
-    shapes = jax.eval_shape(lambda v, n: create_state(v, phase, settings, n), variables, numbers)
+    shapes = jax.eval_shape(lambda v, n: _created(v, phase, settings, n, rounding), variables, numbers)
     return abstract(shapes, state_shardings(mesh, shapes))
 
 
-def abstract_state(setup: Setup, phase: Phase) -> TrainState:
-    """Returns the shapes and shardings of a phase's state, without what its inputs are made with; none is computed."""
+def _created(
+    variables: Mapping[str, Any],
+    phase: Phase,
+    settings: StepSettings,
+    numbers: Mapping[str, Any],
+    rounding: tuple[str, frozenset[str]],
+) -> TrainState:
+    state, (dtype, paths) = create_state(variables, phase, settings, numbers), rounding
+    return state.replace(params=rounded(state.params, paths, dtype)) if paths else state
+
+
+def _rounding(setup: Setup, phase: Phase) -> tuple[str, frozenset[str]]:
+    return setup.dtype, rounded_in_phase(setup, phase)
+
+
+def abstract_state(setup: Setup, phase: Phase, *, whole: bool = False) -> TrainState:
+    """Returns the shapes and shardings of a phase's state, without what its inputs are made with; none is computed.
+
+    Args:
+      setup: of the run.
+      phase: of the run.
+      whole: whether all of it is in float32, as between phases and in a checkpoint; if not, it is as steps take it.
+    """
     depth = setup.cached.depth if setup.cached else None
-    return _abstract_state(setup.spec, _Structure(phase.structure, phase), setup.settings, setup.mesh, depth)
+    rounding = (setup.dtype, frozenset()) if whole else _rounding(setup, phase)
+    return _abstract_state(setup.spec, _Structure(phase.structure, phase), setup.settings, setup.mesh, depth, rounding)
 
 
 def shape_key(batch: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -80,11 +115,14 @@ def _leaf_shardings(setup: Setup, phase: Phase) -> TrainState:
 
 
 def initial_state(setup: Setup, phase: Phase, variables: Mapping[str, Any], programs: Programs) -> TrainState:
-    """Creates the state at step 0 on its shardings; the given variables stay whole (donation takes the copy)."""
+    """Creates the state at step 0 on its shardings, as steps take it.
+
+    The given variables stay whole: donation takes the copy.
+    """
 
     def make() -> jax.stages.Wrapped:
         def initialise_state(variables: Mapping[str, Any], numbers: Mapping[str, Any]) -> TrainState:
-            return create_state(variables, phase, setup.settings, numbers)
+            return _created(variables, phase, setup.settings, numbers, _rounding(setup, phase))
 
         return jax.jit(initialise_state, out_shardings=_leaf_shardings(setup, phase))
 
@@ -95,7 +133,7 @@ def initial_state(setup: Setup, phase: Phase, variables: Mapping[str, Any], prog
 
 
 def thawed_state(setup: Setup, old: Phase, phase: Phase, state: TrainState, programs: Programs) -> TrainState:
-    """Turns the state at the end of a phase into that at the start of the next (``thaw_state``)."""
+    """Turns the state at the end of a phase into that at the start of the next (``thaw_state``), both in float32."""
 
     def make() -> jax.stages.Wrapped:
         def fresh_state(params: Mapping[str, Any], numbers: Mapping[str, Any]) -> TrainState:
@@ -105,7 +143,7 @@ def thawed_state(setup: Setup, old: Phase, phase: Phase, state: TrainState, prog
 
         return jax.jit(fresh_state, out_shardings=_leaf_shardings(setup, phase).replace(params={}, batch_stats={}))
 
-    numbers, params = hyperparameters(phase), abstract_state(setup, old).params
+    numbers, params = hyperparameters(phase), abstract_state(setup, old, whole=True).params
     program, _ = programs.get(("thaw", *_phase_key(setup, phase)), make, params, numbers)
     return thaw_state(state, program.call(state.params, numbers), old, phase)
 
@@ -203,8 +241,20 @@ def check_program(setup: Setup, phase: Phase, batch: Mapping[str, jax.Array]) ->
 
 
 def evaluate_program(setup: Setup, programs: Programs, batch: Mapping[str, Any]) -> Program:
-    """Returns the compiled evaluation of batches like one, the same for every phase and every arm without adapters."""
-    state = abstract_state(setup, setup.phases[0])
+    """Returns the compiled evaluation of batches like one, the same for every phase and every arm without adapters.
+
+    It takes ``evaluation_params``.
+
+    Args:
+      setup: of the run.
+      programs: compiled programs to share.
+      batch: on the host or the devices.
+    """
+    state, paths = abstract_state(setup, setup.phases[0], whole=True), rounded_in_evaluation(setup)
+    if paths:
+        shapes = jax.eval_shape(lambda params: rounded(params, paths, setup.dtype), state.params)
+        sharded = jax.tree.map(lambda leaf: leaf.sharding, state.params)
+        state = state.replace(params=abstract(shapes, sharded))
 
     def make() -> jax.stages.Wrapped:
         evaluate = make_evaluate_step(setup.module, setup.preprocessing, setup.settings.adapters)

@@ -17,6 +17,7 @@ from tlj.data.sources import Reader
 from tlj.data.splits import SealedTest
 from tlj.distributed import barrier, is_main
 from tlj.training.compiled import evaluate_program
+from tlj.training.compute_type import evaluation_params
 from tlj.training.evaluate import predict
 from tlj.training.parallel import batch_sharding
 from tlj.training.programs import Programs
@@ -46,7 +47,8 @@ def _logits(
     setup: Setup, programs: Programs, state: TrainState, examples: Int[np.ndarray, " n"], reader: Reader
 ) -> Float[np.ndarray, "n logits"]:
     """What is reported of examples: in the unit of the labels where these are numbers."""
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    params = evaluation_params(setup, state.params, programs)
+    variables = {"params": params, "batch_stats": state.batch_stats}
     batch_size = setup.config["evaluate"]["batch_size"]
     if setup.cached and setup.cached.depth == setup.spec.depth:
         # A head takes features in no time: what counts is the number of calls.

@@ -16,7 +16,7 @@ from tlj.pretrained.identity import content_identity
 # How a run is carried out on this machine. It may go on otherwise: no number depends on it but for the last bits.
 CARRYING_OUT = (
     *("data.memory", "data.threads", "data.workers", "steps_per_call", "remat", "parallel", "attention.kernel"),
-    *("checkpoint.background", "checkpoint.deadline", "cache.disk_share"),
+    *("checkpoint.background", "checkpoint.deadline", "cache.disk_share", "frozen_weights"),
     *("log.seconds", "log.tensorboard", "log.wandb"),
 )
 

@@ -108,7 +108,7 @@ def run_steps(setup: Setup, directory: pathlib.Path, config_hash: str, shared: S
         cached = CachedRun(setup, shared.programs, shared.commons and shared.commons.digest_of)
         variables, made_of = _begin(setup, cached, directory, config_hash)
         with open_checkpoints(setup, directory, config_hash, made_of) as checkpoints:
-            restored = checkpoints.restore_latest(functools.partial(abstract_state, setup))
+            restored = checkpoints.restore_latest(functools.partial(abstract_state, setup, whole=True))
             state, record = _going_on(cached, *restored) if restored else _first(setup, cached, shared, variables)
             # The state has its own copy, and a run that waits for others would keep this one as long as it trains.
             del variables, restored
@@ -148,6 +148,7 @@ def _first(
     """Returns the state of a run at step 0, with the record of its first phase."""
     variables = cached.above(cached.variables()[0] if variables is None else variables)
     state, phase = initial_state(cached.setup(0), setup.phases[0], variables, shared.programs), setup.phases[0]
+    cached.keep(variables, 0)
     if shared.commons is not None:
         state = shared.commons.taken_up(state, variables["params"], phase)
     digests = cached.digests(state, 0)
@@ -179,6 +180,7 @@ def _train(run: _Run, state: TrainState) -> Steps[TrainState]:
             return state
         state, following = cached.at_next(state, record.index), record.index + 1
         state = thawed_state(cached.setup(following), phase, phases[following], state, run.shared.programs)
+        state = cached.rounded(state, following)
         record.enter_next(step, cached.digests(state, following), list(never_moved))
         if run.stopping:
             run.stopping.begin_phase()

@@ -21,6 +21,7 @@ from tlj.training.cached.start import SharedStart, shared_start, shared_variable
 from tlj.training.compiled import abstract_state
 from tlj.training.delta import delta_of
 from tlj.training.initial import start_variables
+from tlj.training.originals import Originals
 from tlj.training.programs import Programs
 from tlj.training.setup import Setup
 from tlj.training.state import TrainState
@@ -62,8 +63,9 @@ def from_activations(setup: Setup, depth: int | None, rows: Rows | None = None) 
 class CachedRun:
     """A run phase by phase: the setup that its steps take, and its state without what they do not.
 
-    What stands below the boundary of a phase is on the host, once for all runs of a start. Where nothing is cached all
-    of this is the run's own setup and its state as it is.
+    What stands below the boundary of a phase is on the host, once for all runs of a start; so are the originals of
+    frozen parameters that its steps take in the compute type. Where nothing is cached or rounded, all of this is the
+    run's own setup and its state as it is.
 
     Args:
       setup: of the run.
@@ -77,6 +79,7 @@ class CachedRun:
         self._setups: dict[int | None, Setup] = {None: setup}
         delta = delta_of(setup)
         self._left_out = delta.left_out if delta else frozenset()
+        self._originals = Originals(setup, programs)
         self._asked: dict[int, Wanted] = {}
         self._told = False
 
@@ -92,6 +95,14 @@ class CachedRun:
     def above(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the part of the variables that the first phase takes."""
         return above(variables, self._setup.spec, self.depths[0])
+
+    def keep(self, variables: Mapping[str, Any], index: int) -> None:
+        """Keeps what a phase, whose state was made from variables, rounds of them."""
+        self._originals.keep(variables["params"], index)
+
+    def rounded(self, state: TrainState, index: int) -> TrainState:
+        """Returns a state in float32 as the steps of a phase take it."""
+        return self._originals.rounded(state, index)
 
     def goes_on(self, state: TrainState, digests: Mapping[str, str], index: int) -> TrainState:
         """Returns a whole state as a phase takes it.
@@ -109,7 +120,7 @@ class CachedRun:
             if any(digests[path] != self._start.digests[path] for leaves in held.values() for path in leaves):
                 say("tlj: the frozen weights of the checkpoint are not made the same any more: nothing is cached")
                 self.depths = (None,) * len(self.depths)
-        return self.evaluated(state, index)
+        return self.rounded(self.evaluated(state, index), index)
 
     def setup(self, index: int) -> Setup:
         """Returns the setup of a phase, once its activations are there.
@@ -148,15 +159,17 @@ class CachedRun:
                 say(line)
 
     def whole(self, state: TrainState, index: int) -> TrainState:
-        """Returns a state of a phase with all parameters and statistics."""
+        """Returns a state of a phase with all parameters and statistics; those that it rounds are so, as it is."""
         return state if self.depths[index] is None else self._at(None, state, index)
 
     def saved(self, state: TrainState, index: int) -> TrainState:
         """Returns a state of a phase with all that a checkpoint of the run holds."""
+        state = self._originals.whole(state, self._left_out)
         return state if self.depths[index] is None else self._at(None, state, index, self._left_out)
 
     def at_next(self, state: TrainState, index: int) -> TrainState:
-        """Returns the state at the end of a phase with what the next one takes; its optimizer is the phase's own."""
+        """Returns the state at the end of a phase in float32, with what the next takes; its optimizer is the phase's."""
+        state = self._originals.whole(state)
         following = self.depths[index + 1]
         return state if following == self.depths[index] else self._at(following, state, index)
 
@@ -167,12 +180,12 @@ class CachedRun:
     def _at(self, depth: int | None, state: TrainState, index: int, left_out: frozenset[str] = frozenset()):
         # Its activations need not be there yet.
         setup = dataclasses.replace(self._setup, cached=depth and CachedInputs(depth, None, None))
-        shapes = abstract_state(setup, self._setup.phases[index])
+        shapes = abstract_state(setup, self._setup.phases[index], whole=True)
         return at_depth(state, shapes, self._start.variables, left_out)
 
     def digests(self, state: TrainState, index: int) -> dict[str, str]:
         """Returns the digest of every parameter and statistic, by path; those on the host cannot have changed."""
-        found = state_digests(state, self._known)
+        found = self._originals.digests(state, state_digests(state, self._known))
         return found if self.depths[index] is None else {**self._start.digests, **found}
 
     def facts(self) -> list[dict[str, Any]]:

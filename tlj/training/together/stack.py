@@ -92,7 +92,7 @@ class Commons:
     """Frozen leaves that runs have in common: of each value there is one array, which no program is given."""
 
     def __init__(self) -> None:
-        self._arrays: dict[tuple[str, str], jax.Array] = {}
+        self._arrays: dict[tuple[str, str, Any], jax.Array] = {}
         self._digests: dict[int, str] = {}
         self._made_of: dict[int, tuple[Any, jax.Array]] = {}
 
@@ -101,10 +101,10 @@ class Commons:
 
         Args:
           path: of the leaf.
-          digest: of the value.
+          digest: of the value; one that is rounded has that of its original.
           leaf: that has it, and is taken where there is none yet.
         """
-        array = self._arrays.setdefault((path, digest), leaf)
+        array = self._arrays.setdefault((path, digest, leaf.dtype), leaf)
         self._digests[id(array)] = digest
         return array
 
@@ -123,7 +123,8 @@ class Commons:
         params, began = (traverse_util.flatten_dict(tree, sep="/") for tree in (state.params, start))
         for path in params:
             if is_frozen(phase, path) and id(began.get(path)) in self._made_of:
-                params[path] = self._made_of[id(began[path])][1]
+                made = self._made_of[id(began[path])][1]
+                params[path] = made if made.dtype == params[path].dtype else params[path]
         return state.replace(params=traverse_util.unflatten_dict(params, sep="/"))
 
     def remember(self, state: TrainState, start: Mapping[str, Any], phase: Phase, digests: Mapping[str, str]) -> None:
