@@ -5,6 +5,7 @@ import math
 
 import flax.linen as nn
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -214,8 +215,16 @@ def test_adapters_compute_in_the_type_of_the_layer():
         with nn.intercept_methods(record), adapted(tree, ALL):
             return build(VIT, "bfloat16").apply({"params": params}, inputs_of(VIT))
 
-    equations = jax.make_jaxpr(forward)(params, tree).eqns
-    products = [[operand.aval.dtype for operand in e.invars] for e in equations if e.primitive.name == "dot_general"]
+    def equations(jaxpr):
+        for equation in jaxpr.eqns:
+            yield equation
+            for inner in jax.extend.core.jaxprs_in_params(equation.params):
+                yield from equations(inner)
+
+    program = jax.make_jaxpr(forward)(params, tree).jaxpr
+    products = [
+        [operand.aval.dtype for operand in e.invars] for e in equations(program) if e.primitive.name == "dot_general"
+    ]
     assert types["backbone/block0/mlp/up"] == types["backbone/block0/attention/query_key_value"] == jnp.bfloat16
     # Each block has four products with kernels, two of attention, and of the adapters four and three times two; the
     # head alone multiplies in float32.

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -92,10 +93,8 @@ def test_scores_are_in_the_type_that_softmax_is_asked_to_compute_in(softmax, dty
 def every_equation(jaxpr):
     for equation in jaxpr.eqns:
         yield equation
-        for value in equation.params.values():
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                yield from every_equation(inner)
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            yield from every_equation(inner)
 
 
 def kernel_calls(kernels, projected, mask):
