@@ -168,7 +168,7 @@ class CachedRun:
         return state if self.depths[index] is None else self._at(None, state, index, self._left_out)
 
     def at_next(self, state: TrainState, index: int) -> TrainState:
-        """Returns the state at the end of a phase in float32, with what the next takes; the optimizer is the old one."""
+        """Returns the state at the end of a phase in float32, with what the next takes; its optimizer is the old."""
         state = self._originals.whole(state)
         following = self.depths[index + 1]
         return state if following == self.depths[index] else self._at(following, state, index)
