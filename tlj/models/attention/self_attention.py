@@ -128,11 +128,7 @@ _mixed.defvjp(_mixed_forward, _mixed_backward)
 class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017) with query, key and value in one matrix product.
 
-<<<<<<< HEAD
-    Softmax runs in float32, matrices start Glorot uniform and biases at zero, as in the ViT release, unless told.
-=======
     Unless told, softmax runs in float32, and matrices start Glorot uniform and biases at zero, as in the ViT release.
->>>>>>> kt
 
     Attributes:
       heads: divides the width.
