@@ -133,7 +133,8 @@ def test_frozen_leaves_have_no_optimizer_state(tiny_run):
 def test_a_probe_costs_a_third_of_full_training(tiny_run):
     flops = {}
     for strategy in ("full", "linear_probe"):
-        setup = tiny_run(strategy=strategy, init="scratch")
+        # A probe drops nothing, and on layers this narrow the random bits of dropout are a fifth of a step.
+        setup = tiny_run(strategy=strategy, init="scratch", model={"settings": {"dropout": 0.0}})
         flops[strategy] = step_program(setup, setup.phases[0], Programs())[0].flops
     assert flops["linear_probe"] / flops["full"] == pytest.approx(1 / 3, abs=0.05)
 
