@@ -5,8 +5,8 @@
 
 1,125 probes of 1,000 steps on the features of MiniLM, of which those of every sentence that any of them reads are
 extracted once, in one pass; the 45 trials of a seed and a budget take their steps in one program. Then 25 runs of what
-was chosen, on five other seeds, with the test set (``dev``). A comparison has a twin: here probes of random features, at
-200 labels alone, which is 225 trials and 5 runs more.
+was chosen, on five other seeds, with the test set (``dev``). A comparison has a twin: here probes of random features,
+at 200 labels alone, which is 225 trials and 5 runs more.
 
 Accuracy of the chosen on the 872 sentences of ``dev``, mean and interval of five seeds, at 200, 500, 1,000, 4,000 and
 16,000 labels: .728 (.717 to .739), .755 (.732 to .778), .779 (.768 to .789), .795 (.788 to .802), .800 (.792 to .808);
