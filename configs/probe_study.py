@@ -1,7 +1,16 @@
-"""A study of one frozen backbone: 45 pairs of learning rate and weight decay, at 5 label budgets, on 5 seeds.
+"""What a frozen backbone gives: 45 pairs of learning rate and weight decay at 5 label budgets on 5 seeds, as one study.
 
     tlj compare --config=configs/probe_study.py --workdir=runs/probe_study --config.model.source=all-MiniLM-L6-v2 \
       --config.data.source=tsv:sst2
+
+1,125 probes of 1,000 steps on the features of MiniLM, of which those of every sentence that any of them reads are
+extracted once, in one pass; the 45 trials of a seed and a budget take their steps in one program. Then 25 runs of what
+was chosen, on five other seeds, with the test set (``dev``). A comparison has a twin: here probes of random features,
+at 200 labels alone, which is 225 trials and 5 runs more.
+
+Accuracy of the chosen on the 872 sentences of ``dev``, mean and interval of five seeds, at 200, 500, 1,000, 4,000 and
+16,000 labels: .728 (.717 to .739), .755 (.732 to .778), .779 (.768 to .789), .795 (.788 to .802), .800 (.792 to .808);
+of random features .514 at 200. The features take 106 MB.
 """
 
 from ml_collections import ConfigDict
