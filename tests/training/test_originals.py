@@ -47,17 +47,16 @@ def rows_of(folder):
     return [{k: v for k, v in row.items() if k != "timing"} for row in read_metrics(folder / "metrics.jsonl")]
 
 
-def same_run(first, second):
-    """Losses, metrics, parameters and statistics are equal bit for bit."""
+def same_run(first, second, tolerance=0):
+    """Losses and metrics are equal bit for bit, parameters and statistics too unless a tolerance is given."""
     assert rows_of(first) == rows_of(second)
     ours, theirs = (flat(read_variables(folder)[0]) for folder in (first, second))
     assert ours.keys() == theirs.keys()
     for path, leaf in ours.items():
         assert leaf.dtype == theirs[path].dtype == np.float32
-        np.testing.assert_array_equal(leaf, theirs[path])
+        np.testing.assert_allclose(leaf, theirs[path], rtol=0, atol=tolerance)
 
 
-# XLA on CPU rounds the same either way; where it ever does not, 1e-5 is what these runs are to be equal to.
 @pytest.mark.parametrize(
     ("family", "changes"),
     [
@@ -75,7 +74,8 @@ def test_a_run_is_the_same_bit_for_bit_whichever_type_its_frozen_weights_have(a_
     assert lasting(summaries["compute"]) == lasting(summaries["float32"])
     assert 0 < summaries["compute"]["flops"]["per_step"] <= summaries["float32"]["flops"]["per_step"]
     if changes.get("strategy") != "lora:2":
-        same_run(tmp_path / "compute", tmp_path / "float32")
+        # XLA on CPU adds up the gradient of a convolution's kernel in another order beside another type.
+        same_run(tmp_path / "compute", tmp_path / "float32", 1e-7 if family == "resnet" else 0)
     assert rows_of(tmp_path / "compute") == rows_of(tmp_path / "float32")
 
 
