@@ -27,7 +27,7 @@ from tlj.data.splits import Split, budget_split
 from tlj.data.text import TextPreprocessing
 from tlj.errors import InputError
 from tlj.freezing.phases import Layout, Phase
-from tlj.freezing.strategies import control_name, parse_strategy, resolve_init
+from tlj.freezing.strategies import Strategy, control_name, parse_strategy, resolve_init
 from tlj.models.activations import FromDepth
 from tlj.models.attention.kernels import Kernels
 from tlj.models.lora import ROOT, Adapters, adapter_shapes
@@ -231,6 +231,12 @@ def _drawn_split(source: Source, settings: str, budget: int | str, seed: int) ->
     return Split(train, validation, test)
 
 
+def _check_rules(config: Mapping[str, Any], strategy: Strategy) -> None:
+    if config["rules"] and strategy.name != "rules":
+        what = f"the strategy is {strategy.text!r}, which reads no rules"
+        raise InputError(what, where="config.rules", do="set config.strategy to 'rules', or leave the rules out")
+
+
 def set_up(
     config: Mapping[str, Any],
     base: pathlib.Path,
@@ -257,9 +263,7 @@ def set_up(
     check_best(config)
     strategy = parse_strategy(config["strategy"])
     init = resolve_init(strategy, config["init"])
-    if config["rules"] and strategy.name != "rules":
-        what = f"the strategy is {strategy.text!r}, which reads no rules"
-        raise InputError(what, where="config.rules", do="set config.strategy to 'rules', or leave the rules out")
+    _check_rules(config, strategy)
     fit = fit_model(config, source, augmentation, base)
     if needs_source and init != "scratch" and fit.pretrained is None:
         raise InputError(

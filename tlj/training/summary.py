@@ -125,23 +125,28 @@ def run_summary(
         "never_moved": record.phase.never_moved,
         "stopped_at": record.stopped_at,
         "skipped_updates": record.skipped,
-        "timing": {
-            "step_s": clock.step_s(),
-            "step_s_by_phase": step_s,
-            "train_s": clock.train_s,
-            "wall_s": clock.wall_s,
-            "compile_s": sum(clock.compile_s.values()),
-            "compile_s_by_phase": {str(index): clock.compile_s[index] for index in range(len(phases))},
-            **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
-            "input_wait_share": clock.charged["input_wait"] / clock.train_s if clock.train_s else None,
-            # Its seconds are then its share of those of all.
-            **({"batched_with": clock.batched_with} if clock.batched_with > 1 else {}),
-        },
+        "timing": _timing(clock, step_s),
         "cost": {
             "devices": setup.mesh.size,
             "accelerator_seconds": None if train_s is None else train_s * setup.mesh.size,
             **({"cached": _cached(computed, flops, steps, kept)} if kept else {}),
         },
+    }
+
+
+def _timing(clock: Clock, step_s: Sequence[float | None]) -> dict[str, Any]:
+    """What a run's clock measured, with the seconds of a step in each of its phases."""
+    return {
+        "step_s": clock.step_s(),
+        "step_s_by_phase": list(step_s),
+        "train_s": clock.train_s,
+        "wall_s": clock.wall_s,
+        "compile_s": sum(clock.compile_s.values()),
+        "compile_s_by_phase": {str(index): clock.compile_s[index] for index in range(len(step_s))},
+        **{f"{name}_s": clock.charged[name] for name in ("evaluate", "checkpoint", "input_wait")},
+        "input_wait_share": clock.charged["input_wait"] / clock.train_s if clock.train_s else None,
+        # Its seconds are then its share of those of all.
+        **({"batched_with": clock.batched_with} if clock.batched_with > 1 else {}),
     }
 
 
